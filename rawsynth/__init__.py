@@ -1,0 +1,44 @@
+"""rawsynth: sRGB photographs to noisy/clean RAW corpora for training denoisers."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rawsynth.corpus.reading import open_corpus
+    from rawsynth.corpus.verify import verify
+    from rawsynth.engine.local import generate
+    from rawsynth.pipeline.config import GenerateConfig
+    from rawsynth.raw.image import RawImage
+    from rawsynth.raw.metadata import RawMetadata
+    from rawsynth.transforms import AddNoise, ReverseISP
+
+__version__ = "0.1.0"
+
+# Loaded on first use: importing rawsynth, or asking the command line for help, does not import torch.
+_HOMES = {
+    "AddNoise": "rawsynth.transforms",
+    "GenerateConfig": "rawsynth.pipeline.config",
+    "RawImage": "rawsynth.raw.image",
+    "RawMetadata": "rawsynth.raw.metadata",
+    "ReverseISP": "rawsynth.transforms",
+    "generate": "rawsynth.engine.local",
+    "open_corpus": "rawsynth.corpus.reading",
+    "verify": "rawsynth.corpus.verify",
+}
+
+__all__ = [
+    "AddNoise",
+    "GenerateConfig",
+    "RawImage",
+    "RawMetadata",
+    "ReverseISP",
+    "generate",
+    "open_corpus",
+    "verify",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'rawsynth' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -1,0 +1,79 @@
+"""make a small corpus from real photographs, check it and draw it
+
+The photographs are those that scikit-image ships; no network is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from pathlib import Path
+
+from rawsynth.errors import UsageError
+
+DESCRIPTION = """\
+Take the real photographs that scikit-image ships through the whole pipeline: a corpus, its verification, a picture.
+
+examples:
+  rawsynth demo
+  rawsynth demo --output /tmp/rawsynth-demo
+"""
+
+PHOTOGRAPHS = ("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "rocket.jpg")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("--output", default="rawsynth-demo", help="folder to write to (default rawsynth-demo)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo."""
+    root = Path(args.output)
+    copy_photographs(root / "photos")
+    from rawsynth.cli.progress import Bar, summarize
+    from rawsynth.corpus.preview import write_preview
+    from rawsynth.corpus.verify import verify
+    from rawsynth.engine.local import generate
+    from rawsynth.pipeline.config import build_config
+
+    corpus, picture = str(root / "corpus"), str(root / "preview.png")
+    choices = {"seed": 9, "write": {"srgb": True}, "run": {"overwrite": True}}
+    config = build_config({"input": str(root / "photos"), "output": corpus, **choices})
+    bar = Bar()
+    try:
+        summary = generate(config, bar)
+    finally:
+        bar.close()
+    report = verify(corpus)
+    if summary.exit_code or not report.ok:
+        print("\n".join([summarize(summary), *report.problems]))
+        return 1
+    write_preview(corpus, picture)
+    print(
+        f"{summarize(summary)}; verified\n\n"
+        f"corpus   {corpus}\npicture  {picture}\n\n"
+        "next, on your own photographs:\n"
+        "  rawsynth generate PHOTOS/ CORPUS/        (.venv/bin/rawsynth if it is not on your PATH)\n"
+        f"then, in Python:\n  for pair in rawsynth.open_corpus({corpus!r}): ...   # noisy, clean, variance, meta"
+    )
+    return 0
+
+
+def copy_photographs(folder: Path) -> None:
+    """Copy scikit-image's photographs to a folder.
+
+    Raises:
+        UsageError: scikit-image is not installed, or the folder cannot be written.
+    """
+    try:
+        import skimage
+    except ImportError as error:
+        raise UsageError("the demo's photographs come with scikit-image: pip install 'rawsynth[demo]'.") from error
+    source = Path(skimage.__file__).parent / "data"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in PHOTOGRAPHS:
+            shutil.copyfile(source / name, folder / name)
+    except OSError as error:
+        raise UsageError(f"cannot write the demo's photographs to {folder}: {error.strerror}.") from error

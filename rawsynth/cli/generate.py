@@ -1,0 +1,46 @@
+"""make a corpus of noisy/clean RAW from sRGB images
+
+Examples and options: ``rawsynth generate --help``.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from rawsynth.cli.options import add_config_arguments, config_from_args
+
+DESCRIPTION = """\
+Turn sRGB images into a WebDataset corpus of noisy/clean RAW pairs. Run the same command again to resume.
+
+examples:
+  rawsynth generate photos/ corpus/
+  rawsynth generate 'shards/{000..099}.tar' corpus/ --crop 512 --crops 4 --seed 1
+  rawsynth generate photos/ corpus/ --camera "Sony ILCE-7SM2" --iso 1600..25600
+  rawsynth generate photos/ corpus/ --noise heteroscedastic_gaussian --shot 0.01 --read 0.0002
+  rawsynth generate s3://bucket/photos s3://bucket/corpus --downscale 2 --realizations 4
+  rawsynth generate --config corpus.toml --dry-run
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    add_config_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the corpus."""
+    config = config_from_args(args)
+    from rawsynth.cli import dry_run
+    from rawsynth.cli.progress import Bar, make_observer, summarize
+    from rawsynth.engine.local import generate
+
+    if config.run.dry_run:
+        return dry_run.report(config)
+    observer = make_observer(config.run)
+    try:
+        summary = generate(config, observer)
+    finally:
+        if isinstance(observer, Bar):
+            observer.close()
+    print(summarize(summary))
+    return summary.exit_code

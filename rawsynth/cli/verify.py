@@ -1,0 +1,42 @@
+"""check a corpus against its records
+
+Exit code 1 and one line a problem if anything is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+DESCRIPTION = """\
+Read a whole corpus and check counts, checksums, end-of-archive marks and that every sample is complete.
+Exit code 0 if it is sound, 1 with one line a problem if not.
+
+examples:
+  rawsynth verify corpus/
+  rawsynth verify s3://bucket/corpus
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("corpus", help="folder or URL of the corpus")
+    parser.add_argument("--quiet", action="store_true", help="print problems only")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verify the corpus."""
+    from tqdm import tqdm
+
+    from rawsynth.corpus.verify import verify
+
+    with tqdm(unit="part", disable=args.quiet or not sys.stderr.isatty(), file=sys.stderr) as bar:
+        report = verify(args.corpus, lambda part: bar.update() and None)
+    for problem in report.problems:
+        print(f"{args.corpus}: {problem}")
+    if report.ok and not args.quiet:
+        print(
+            f"{args.corpus} is sound: {report.samples} samples in {report.parts} parts of {report.shards} shards, "
+            f"{report.bytes / 1e6:.1f} MB, {report.lost} images lost when it was made"
+        )
+    return 0 if report.ok else 1

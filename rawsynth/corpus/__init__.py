@@ -1,0 +1,1 @@
+"""A finished corpus: read it, check it, look at it."""

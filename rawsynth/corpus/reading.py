@@ -1,0 +1,162 @@
+"""Read a corpus back as training pairs, through WebDataset's own pipeline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+import webdataset as wds
+from braceexpand import braceexpand
+from torch import Tensor
+from torch.utils.data._utils.collate import default_collate_fn_map
+from webdataset.tariterators import group_by_keys, tar_file_expander
+
+from rawsynth import storage
+from rawsynth.errors import CorpusError, UsageError
+from rawsynth.pipeline.codecs import decode_npy
+from rawsynth.pipeline.dataset import DATASET_FILE, Dataset
+from rawsynth.raw.levels import Levels, dequantize
+from rawsynth.raw.metadata import RawMetadata
+from rawsynth.raw.noise_params import NoiseRecord
+
+_MARK = bytes(1024)
+
+
+class SampleMeta(dict[str, Any]):
+    """A sample's JSON. ``DataLoader`` collates a batch of these to a list of them, whatever they hold."""
+
+    def raw(self) -> RawMetadata:
+        """Return the metadata of the noisy image as the transforms have it."""
+        noisy = self["noisy"]
+        record = NoiseRecord.from_json({**noisy["noise"], "shot": noisy["shot"], "read": noisy["read"]})
+        fields = {**self["raw"], "iso": noisy["noise"].get("iso"), "shot": noisy["shot"], "read": noisy["read"]}
+        return RawMetadata.from_json({**fields, "noise": record.to_json()})
+
+
+def _collate_meta(batch: list[SampleMeta], *, collate_fn_map: Any = None) -> list[SampleMeta]:
+    return list(batch)
+
+
+default_collate_fn_map[SampleMeta] = _collate_meta
+
+
+def open_corpus(
+    urls: str | Sequence[str], *, split: str | None = None, shuffle: int = 1000, seed: int = 0
+) -> wds.DataPipeline:
+    """Open a corpus as an iterable dataset of training pairs.
+
+    Args:
+        urls: folder or URL of a corpus, or its tars: a pattern with braces or globs, or a list.
+        split: only the parts of this split.
+        shuffle: size of the sample buffer; parts are shuffled too. 0 keeps the order of the corpus.
+        seed: of the shuffling, which differs from epoch to epoch and is the same in a new run.
+
+    Returns:
+        A WebDataset pipeline, split by node and by worker, of dicts:
+
+        - ``noisy``, ``clean``: ``(4, h, w)`` float32, black 0, white 1; noise under black is negative.
+        - ``variance``: ``(4, h, w)``, ``S max(noisy, 0) + O``, what a denoiser takes as noise map.
+        - ``meta``: :class:`SampleMeta`; ``meta["noisy"]`` is the entry of this pair's noisy image.
+
+        With several realizations, each is a pair of its own.
+
+    Raises:
+        UsageError: nothing matches, or the split does not exist.
+        CorpusError: a part is not as long as its record says, or has no end-of-archive mark; raised when it is read.
+    """
+    parts = list_parts([urls] if isinstance(urls, str) else list(urls), split)
+    stages = sample_stages(parts)
+    if shuffle:
+        stages.insert(1, wds.detshuffle(bufsize=len(parts), initial=len(parts), seed=seed))
+    stages.append(_pairs)
+    if shuffle:
+        stages.append(wds.detshuffle(bufsize=shuffle, initial=shuffle, seed=seed))
+    return wds.DataPipeline(*stages)
+
+
+def sample_stages(parts: dict[str, int | None]) -> list[Any]:
+    """Return the stages that turn a list of parts into WebDataset samples of undecoded members."""
+    return [
+        wds.SimpleShardList(list(parts)),
+        wds.split_by_node,
+        wds.split_by_worker,
+        _Opener(parts),
+        tar_file_expander,
+        group_by_keys,
+    ]
+
+
+def list_parts(urls: Sequence[str], split: str | None) -> dict[str, int | None]:
+    """Return the parts' URLs with their sizes, ``None`` where no record states them."""
+    parts: dict[str, int | None] = {}
+    for url in urls:
+        if not url.endswith(".tar") and storage.exists(storage.join(url, DATASET_FILE)):
+            parts |= _recorded_parts(url, split)
+            continue
+        if split is not None:
+            raise UsageError(f"split={split!r} needs the folder of a corpus; got {url}.")
+        for expanded in braceexpand(url):
+            found = storage.glob(expanded) if any(c in expanded for c in "*?[") else [expanded]
+            parts |= dict.fromkeys((f for f in found if f.endswith(".tar")), None)
+    if not parts:
+        raise UsageError(f"no corpus parts in {', '.join(urls)}: give a corpus folder, or tars such as 'corpus/*.tar'.")
+    return parts
+
+
+def _recorded_parts(corpus: str, split: str | None) -> dict[str, int | None]:
+    dataset = Dataset.load(corpus)
+    assert dataset is not None
+    splits = dataset.config.read.splits
+    if split is not None and split not in splits:
+        raise UsageError(f"{corpus} has no split {split!r}; it has {', '.join(splits) or 'none'}.")
+    parts: dict[str, int | None] = {}
+    for record in dataset.records().values():
+        for part in record.parts if record is not None else ():
+            if split is None or part.split == split:
+                parts[storage.join(corpus, part.name)] = part.bytes
+    return parts
+
+
+class _Opener:
+    """Open parts through fsspec; WebDataset itself knows neither fsspec nor a tar's end-of-archive mark."""
+
+    def __init__(self, sizes: dict[str, int | None]) -> None:
+        self.sizes = sizes
+
+    def __call__(self, shards: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for shard in shards:
+            url = shard["url"]
+            with storage.open_read(url) as stream:
+                self._check(url, stream)
+                yield {**shard, "stream": stream}
+
+    def _check(self, url: str, stream: Any) -> None:
+        size, expected = stream.seek(0, 2), self.sizes[url]
+        if expected is not None and size != expected:
+            raise CorpusError(f"{url} has {size} bytes, its record says {expected}: run rawsynth verify.")
+        stream.seek(max(0, size - len(_MARK)))
+        if stream.read() != _MARK:
+            raise CorpusError(f"{url} is cut short: the end-of-archive mark is missing. Run rawsynth verify.")
+        stream.seek(0)
+
+
+def _pairs(samples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    for sample in samples:
+        try:
+            meta = json.loads(sample["json"])
+            clean = unit_scale(sample["clean.npy"], meta["clean"]["levels"])
+            for entry in meta["noisy"]:
+                noisy = unit_scale(sample[entry["member"]], entry["levels"])
+                shot, read = (torch.tensor(entry[name], dtype=torch.float32) for name in ("shot", "read"))
+                variance = shot[:, None, None] * noisy.clamp(min=0) + read[:, None, None]
+                yield {"noisy": noisy, "clean": clean, "variance": variance, "meta": SampleMeta(meta, noisy=entry)}
+        except (KeyError, ValueError) as error:
+            where = f"{sample.get('__url__')}: sample {sample.get('__key__')}"
+            raise CorpusError(f"{where} is not a rawsynth sample: {error}.") from error
+
+
+def unit_scale(npy: bytes, levels: dict[str, int]) -> Tensor:
+    """Decode a stored image to the unit scale, ``(4, h, w)`` float32."""
+    return dequantize(torch.from_numpy(decode_npy(npy).astype("int32")), Levels(**levels))

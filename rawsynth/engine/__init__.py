@@ -1,0 +1,1 @@
+"""Many shards: which of them to run, where, and what came of it."""

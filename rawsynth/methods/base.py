@@ -1,0 +1,49 @@
+"""What a reverse ISP is: a law for its scalars, and a pure function from sRGB to packed RAW."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+MethodParams = Mapping[str, Any]
+
+
+class ReverseMethod(nn.Module, ABC):
+    """Turn sRGB batches into clean packed RAW. Everything random is in the parameters.
+
+    Attributes:
+        name: key in the table of methods.
+        version: changes whenever the same parameters would give another RAW.
+    """
+
+    name: ClassVar[str]
+    version: ClassVar[str]
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Draw one sample's ``cam_from_srgb``, ``white_balance`` and ``rgb_gain``, JSON-ready."""
+
+    @abstractmethod
+    def tensors(self, params: Sequence[MethodParams], device: torch.device) -> dict[str, Tensor]:
+        """Turn samples' parameters into what :meth:`forward` takes, on the device, without waiting for it."""
+
+    @abstractmethod
+    def forward(self, srgb: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+        """Reverse the ISP.
+
+        Args:
+            srgb: ``(B, 3, H, W)`` uint8, or float in [0, 1]; H and W even.
+            tensors: what :meth:`tensors` made.
+
+        Returns:
+            ``(B, 4, H/2, W/2)`` float32 in [0, 1], planes in the order of each sample's CFA.
+        """
+
+    def compile_kernels(self, **options: Any) -> None:
+        """Compile what runs on the device with ``torch.compile``, in place."""
+        self.compile(**options)

@@ -1,0 +1,47 @@
+"""What a noise model is: a name, a pure function of (clean, parameters, seeds), and what it means in S and O."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from rawsynth.raw.noise_params import Planes, four_planes
+
+ModelParams = Mapping[str, Any]
+
+
+class NoiseModel(ABC):
+    """Add noise to packed RAW. A model holds no state: everything random or physical is an argument.
+
+    Attributes:
+        name: key in the table of noise models.
+    """
+
+    name: ClassVar[str]
+
+    def shot_read(self, params: ModelParams) -> tuple[Planes, Planes]:
+        """Return S and O a CFA plane on the unit scale for one sample's parameters."""
+        return four_planes(params["shot"], "shot"), four_planes(params["read"], "read")
+
+    def tensors(self, params: Sequence[ModelParams], device: torch.device) -> dict[str, Tensor]:
+        """Stack the samples' parameters to float32 tensors with a leading batch dimension."""
+        names = params[0].keys() if params else ()
+        host = {name: torch.tensor([p[name] for p in params], dtype=torch.float32) for name in names}
+        return {name: tensor.to(device, non_blocking=True) for name, tensor in host.items()}
+
+    @abstractmethod
+    def add(self, clean: Tensor, words: Tensor, params: Mapping[str, Tensor]) -> Tensor:
+        """Add noise; values are not clipped.
+
+        Args:
+            clean: ``(B, 4, h, w)`` float32, unit scale.
+            words: ``(B, 2)`` int32 key words of the samples' seeds.
+            params: what :meth:`tensors` made.
+
+        Returns:
+            ``(B, 4, h, w)`` float32.
+        """

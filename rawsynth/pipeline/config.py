@@ -1,0 +1,260 @@
+"""Everything that can be chosen for a corpus: one frozen section a stage.
+
+The command line, the TOML file, the digest and the records are derived from these fields; an option is written once.
+All sections but ``run`` decide bytes and go into the digest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from rawsynth.errors import RawsynthError, UsageError
+from rawsynth.raw.levels import Levels
+
+FORMAT_VERSION = 1
+
+
+def _split_commas(value: Any) -> Any:
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _numbers(value: Any) -> Any:
+    """Read ``"1600..25600"``, ``"1,2,3"``, JSON or one number from the command line; leave other types alone."""
+    if not isinstance(value, str):
+        return value
+    if value.lstrip().startswith("["):
+        return json.loads(value)
+    parts = value.split("..") if ".." in value else value.split(",")
+    return float(parts[0]) if len(parts) == 1 else [float(part) for part in parts]
+
+
+def _height_width(value: Any) -> Any:
+    """Read ``"512"`` or ``"384x512"`` (height x width)."""
+    if isinstance(value, str):
+        parts = [int(part) for part in value.lower().split("x")]
+        return parts * 2 if len(parts) == 1 else parts
+    return [value, value] if isinstance(value, int) else value
+
+
+def _fractions(value: Any) -> Any:
+    """Read ``"train=0.9,val=0.1"``."""
+    if isinstance(value, str):
+        return {name.strip(): float(share) for name, share in (part.split("=") for part in value.split(","))}
+    return value
+
+
+def _byte_size(value: Any) -> Any:
+    """Read ``"500MB"`` or ``"1GB"``, powers of ten."""
+    if isinstance(value, str):
+        text = value.strip().upper().removesuffix("B")
+        scale = {"K": 10**3, "M": 10**6, "G": 10**9}.get(text[-1:], 1)
+        return int(float(text[:-1] if scale > 1 else text) * scale)
+    return value
+
+
+Numbers = BeforeValidator(_numbers)
+FourPlanes = Annotated[float | tuple[float, float, float, float], Numbers]
+NumberRange = Annotated[float | tuple[float, float], Numbers]
+Pair = Annotated[tuple[float, float], Numbers]
+Row = tuple[float, float, float]
+Matrix = Annotated[tuple[Row, Row, Row], Numbers]
+Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
+
+
+class Section(BaseModel):
+    """Frozen group of options of one stage."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class ReadConfig(Section):
+    """Which inputs are read."""
+
+    keep: Names = Field(default=(), description="other members that travel along, by extension: txt,json,cls")
+    limit: int | None = Field(default=None, gt=0, description="only the first N source images")
+    images_per_shard: int = Field(default=1000, gt=0, description="images a virtual shard, for folders and lists")
+    splits: Annotated[dict[str, float], BeforeValidator(_fractions)] = Field(
+        default={}, description="shares by source image: train=0.9,val=0.05,test=0.05"
+    )
+
+    @field_validator("splits")
+    @classmethod
+    def _shares_sum_to_one(cls, value: dict[str, float]) -> dict[str, float]:
+        if value and (abs(sum(value.values()) - 1) > 1e-6 or min(value.values()) <= 0):
+            raise ValueError(f"shares must be positive and sum to 1; got {value}")
+        if any(not name.isalnum() for name in value):
+            raise ValueError(f"split names are letters and digits; got {sorted(value)}")
+        return value
+
+    @field_validator("keep")
+    @classmethod
+    def _bare_extensions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return tuple(extension.lower().lstrip(".") for extension in value)
+
+
+class ImageConfig(Section):
+    """How source images are decoded, filtered and cut."""
+
+    max_pixels: int = Field(default=100_000_000, gt=0, description="refuse larger images before they are decoded")
+    min_side: int = Field(default=16, gt=1, description="leave out images with a shorter side, after downscaling")
+    max_clipped: float | None = Field(
+        default=None, ge=0, le=1, description="leave out images with a larger share of saturated pixels"
+    )
+    downscale: float = Field(default=1.0, ge=1, description="area-average by this factor in linear light")
+    crop: Annotated[tuple[int, int], BeforeValidator(_height_width)] | None = Field(
+        default=None, description="crop size, 512 or 384x512 (height x width), even; the full image if not given"
+    )
+    crops: int = Field(default=1, gt=0, description="crops an image")
+
+    @model_validator(mode="after")
+    def _crop_is_even(self) -> ImageConfig:
+        if self.crop and any(side < 2 or side % 2 for side in self.crop):
+            raise ValueError(f"crop sides must be even; got {self.crop[0]}x{self.crop[1]}")
+        if self.crops > 1 and self.crop is None:
+            raise ValueError("crops needs a crop size: add crop")
+        return self
+
+
+class MethodConfig(Section):
+    """How sRGB becomes RAW. What is not given is sampled for each image."""
+
+    method: str = Field(default="unprocess", description="reverse ISP")
+    weights: str | None = Field(default=None, description="weights of a learned method")
+    camera: str | None = Field(default=None, description="camera profile, for colour and, with iso, for noise")
+    cfa: str = Field(default="RGGB", description="order of the planes, or 'camera'")
+    cam_from_srgb: Matrix | None = Field(default=None, description="3x3 as JSON, rows summing to 1")
+    white_balance: Pair | None = Field(default=None, description="red and blue gain: 2.1,1.7")
+    rgb_gain: float | None = Field(default=None, description="linear values are divided by it; 1.25 is Brooks' centre")
+
+
+class NoiseConfig(Section):
+    """What noise is added. Without a camera's ISO or shot and read, Brooks' law is drawn from."""
+
+    noise: str = Field(default="poisson_gaussian", description="noise model")
+    iso: NumberRange | None = Field(default=None, description="ISO or range, with a camera: 1600..25600")
+    shot: FourPlanes | None = Field(default=None, description="S on the unit scale, one number or four")
+    read: FourPlanes | None = Field(default=None, description="O, a variance on the unit scale, one number or four")
+    realizations: int = Field(default=1, gt=0, description="noisy versions of each clean image")
+
+
+class OutputConfig(Section):
+    """What is written."""
+
+    black_level: int = Field(default=512, ge=0, description="black level of the noisy image, DN")
+    white_level: int = Field(default=16383, gt=0, description="white level of the noisy image, DN")
+    bits: int = Field(default=14, ge=8, le=16, description="bit depth of the noisy image; the clean one has 16")
+    part_size: Annotated[int, BeforeValidator(_byte_size)] = Field(
+        default=1_000_000_000, gt=0, description="start a new part beyond this: 500MB, 1GB"
+    )
+    srgb: bool = Field(default=False, description="also write the source crop as KEY.srgb.jpg")
+
+    @model_validator(mode="after")
+    def _levels_fit(self) -> OutputConfig:
+        self.levels()
+        return self
+
+    def levels(self) -> Levels:
+        """Levels of the noisy image."""
+        return Levels(self.black_level, self.white_level, self.bits)
+
+
+class ComputeConfig(Section):
+    """Where and how the pixels are computed. ``auto`` is decided once a corpus and kept in its ``dataset.json``."""
+
+    device: str = Field(default="auto", description="auto, cpu, cuda or cuda:N")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        default="float32", description="autocast type of a learned method; physics stays in float32"
+    )
+    compile: Literal["auto", "on", "off"] = Field(default="auto", description="torch.compile; auto: for large corpora")
+    batch_pixels: int = Field(default=4_000_000, gt=0, description="source pixels a batch")
+
+
+class RunConfig(Section):
+    """How this run behaves; nothing here changes a byte of the corpus."""
+
+    threads: int | None = Field(default=None, gt=0, description="decoding threads; the machine's cores if not given")
+    max_errors: int | None = Field(default=None, ge=0, description="stop and exit with 1 past this many lost images")
+    retry_errors: bool = Field(default=False, description="run shards again that lost images")
+    extend: bool = Field(default=False, description="take up files that were added to the input since")
+    overwrite: bool = Field(default=False, description="delete a corpus of another configuration first")
+    dry_run: bool = Field(default=False, description="say what would be written, and stop")
+    quiet: bool = Field(default=False, description="no progress bar")
+    json_log: bool = Field(default=False, description="one JSON object a line on standard error, instead of the bar")
+
+
+class GenerateConfig(Section):
+    """A corpus: what comes in, what is done, what goes out."""
+
+    input: str = Field(description="tar shards (braces, globs), a folder of images, or a list file; path or URL")
+    output: str = Field(description="folder or URL of the corpus")
+    seed: int = Field(default=0, description="seed of everything random")
+    read: ReadConfig = ReadConfig()
+    image: ImageConfig = ImageConfig()
+    method: MethodConfig = MethodConfig()
+    noise: NoiseConfig = NoiseConfig()
+    write: OutputConfig = OutputConfig()
+    compute: ComputeConfig = ComputeConfig()
+    run: RunConfig = RunConfig()
+
+    def byte_fields(self) -> dict[str, Any]:
+        """Return every choice that decides the corpus's bytes, JSON-ready."""
+        return self.model_dump(mode="json", exclude={"input", "output", "run"})
+
+    def digest(self) -> str:
+        """Return the sha256 of :meth:`byte_fields` and the format's version."""
+        text = json.dumps({"format": FORMAT_VERSION, **self.byte_fields()}, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+SECTIONS: dict[str, type[Section]] = {
+    "read": ReadConfig,
+    "image": ImageConfig,
+    "method": MethodConfig,
+    "noise": NoiseConfig,
+    "write": OutputConfig,
+    "compute": ComputeConfig,
+    "run": RunConfig,
+}
+
+
+def build_config(values: dict[str, Any]) -> GenerateConfig:
+    """Build a configuration from nested values.
+
+    Raises:
+        UsageError: one line a wrong field, with what was wanted.
+    """
+    try:
+        return GenerateConfig.model_validate(values)
+    except ValidationError as error:
+        raise UsageError("; ".join(_explain(e) for e in error.errors())) from error
+    except RawsynthError as error:
+        raise UsageError(str(error)) from error
+
+
+def load_toml(path: str) -> dict[str, Any]:
+    """Read a TOML configuration.
+
+    Raises:
+        UsageError: the file cannot be read or is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise UsageError(f"config file {path}: {error}") from error
+
+
+def _explain(error: Any) -> str:
+    where = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("function", "tuple", "float")))
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        return f"{where}: no such option"
+    if error["type"] == "missing":
+        return f"{where}: required"
+    got = error.get("input")
+    return f"{where}: {message}" + (f" (got {got!r})" if isinstance(got, str | int | float) else "")

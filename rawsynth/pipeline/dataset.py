@@ -1,0 +1,221 @@
+"""``dataset.json``: the frozen plan of a corpus: its configuration and the inputs of every shard."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from rawsynth import storage
+from rawsynth.errors import CorpusError, InputAccessError, UsageError
+from rawsynth.pipeline import environment, inputs
+from rawsynth.pipeline.config import FORMAT_VERSION, GenerateConfig, build_config
+from rawsynth.pipeline.inputs import Shard
+from rawsynth.pipeline.reader import count_samples
+from rawsynth.pipeline.record import RECORD_FOLDER, ShardRecord, read_sealed, write_sealed
+
+DATASET_FILE = "dataset.json"
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Plan of a corpus.
+
+    Attributes:
+        config: the configuration with every ``auto`` decided.
+        root: what the shards' paths are relative to.
+        shards: units of work, in order.
+        environment: versions and hardware at the start.
+    """
+
+    config: GenerateConfig
+    root: str
+    shards: tuple[Shard, ...]
+    environment: dict[str, str]
+
+    def save(self) -> None:
+        """Write ``dataset.json``, atomically."""
+        body: dict[str, Any] = {
+            "format": FORMAT_VERSION,
+            "input": self.config.input,
+            "seed": self.config.seed,
+            "config": self.config.byte_fields(),
+            "config_digest": self.config.digest(),
+            "environment": self.environment,
+            "root": self.root,
+            "shards": [shard.to_json() for shard in self.shards],
+        }
+        write_sealed(storage.join(self.config.output, DATASET_FILE), body)
+
+    @classmethod
+    def load(cls, corpus: str) -> Dataset | None:
+        """Read the plan of a corpus; ``None`` if the folder holds none.
+
+        Raises:
+            CorpusError: the file is damaged, or of a format that this version does not know.
+        """
+        url = storage.join(corpus, DATASET_FILE)
+        if not storage.exists(url):
+            return None
+        body = read_sealed(url)
+        if body.get("format") != FORMAT_VERSION:
+            raise CorpusError(f"{url} has format {body.get('format')}; this rawsynth reads {FORMAT_VERSION}.")
+        try:
+            config = build_config({**body["config"], "input": body["input"], "output": corpus})
+            shards = tuple(Shard.from_json(shard, body["root"]) for shard in body["shards"])
+            return cls(config, body["root"], shards, body["environment"])
+        except (KeyError, TypeError, UsageError) as error:
+            raise CorpusError(f"{url} is not a corpus plan: {error}.") from error
+
+    def records(self) -> dict[str, ShardRecord | None]:
+        """Return each shard's record, ``None`` where there is none yet."""
+        return {shard.name: ShardRecord.load(self.config.output, shard.name) for shard in self.shards}
+
+
+def open_dataset(config: GenerateConfig, tell: Callable[[str], None]) -> Dataset:
+    """Return the plan to work on: the corpus's own if there is one, else a new one, which is not saved yet.
+
+    Args:
+        config: what the user asks for; ``run`` says how to treat what is there.
+        tell: takes messages for the user.
+
+    Raises:
+        CorpusError: the corpus has another configuration or input, or the folder holds other files.
+        UsageError: output and input contain each other, or the input holds nothing.
+    """
+    check_apart(config.input, config.output)
+    found = Dataset.load(config.output)
+    if found is not None and config.run.overwrite:
+        remove_corpus(found)
+        found = None
+    if found is None:
+        refuse_foreign_files(config.output)
+        return _new_dataset(config)
+    _check_same(found, config)
+    kept = replace(found, config=found.config.model_copy(update={"run": config.run, "output": config.output}))
+    if environment.describe(kept.config.compute.device) != found.environment:
+        tell("library versions or hardware differ from when this corpus was started; bytes may differ between shards")
+    return _check_additions(kept, tell)
+
+
+def _new_dataset(config: GenerateConfig) -> Dataset:
+    listing = inputs.list_input(config.input, config.read)
+    shards = inputs.apply_limit(inputs.plan_shards(listing, config.read), config.read.limit, count_samples)
+    compute = environment.decide(config.compute, sum(shard.size for shard in shards))
+    decided = config.model_copy(update={"compute": compute})
+    return Dataset(decided, listing.root, tuple(shards), environment.describe(compute.device))
+
+
+def _check_additions(dataset: Dataset, tell: Callable[[str], None]) -> Dataset:
+    config = dataset.config
+    if config.read.limit is not None:
+        return dataset
+    try:
+        listing = inputs.list_input(config.input, config.read)
+    except (InputAccessError, UsageError) as error:
+        tell(f"the input cannot be listed again ({error}); going on with the inputs listed at the start")
+        return dataset
+    added = inputs.plan_shards(listing, config.read, dataset.shards)
+    if not added:
+        return dataset
+    count = sum(len(shard.files) for shard in added)
+    if not config.run.extend:
+        tell(f"{count} input files are new since this corpus was started; add --extend to take them up")
+        return dataset
+    extended = replace(dataset, shards=dataset.shards + tuple(added))
+    extended.save()
+    tell(f"{count} new input files taken up, in {len(added)} shards")
+    return extended
+
+
+def accept_changes(dataset: Dataset, shard: Shard) -> Dataset:
+    """Take the current sizes of a shard's inputs as the right ones; for ``--retry-errors``."""
+    files = []
+    for file in shard.files:
+        try:
+            files.append(replace(file, size=storage.size(shard.url(file))))
+        except InputAccessError:
+            files.append(file)
+    updated = replace(shard, files=tuple(files))
+    if updated == shard:
+        return dataset
+    shards = tuple(updated if s.name == shard.name else s for s in dataset.shards)
+    changed = replace(dataset, shards=shards)
+    changed.save()
+    return changed
+
+
+def _check_same(found: Dataset, config: GenerateConfig) -> None:
+    compute = found.config.compute
+    # What was asked as auto, then as now, is what was decided then.
+    asked = config.compute.model_copy(
+        update={
+            "device": compute.device if config.compute.device == "auto" else config.compute.device,
+            "compile": compute.compile if config.compute.compile == "auto" else config.compute.compile,
+        }
+    )
+    before = _flat({"input": _place(found.config.input), **found.config.byte_fields()})
+    fields = config.model_copy(update={"compute": asked}).byte_fields()
+    now = _flat({"input": _place(config.input), **fields})
+    changed = [f"{name} {before.get(name)!r} -> {now.get(name)!r}" for name in now if now[name] != before.get(name)]
+    if changed:
+        raise CorpusError(
+            f"{config.output} holds a corpus of another configuration: {'; '.join(changed)}. Choose another output, "
+            "go back to the options it was started with, or start it afresh with --overwrite."
+        )
+
+
+def _place(url: str) -> str:
+    fs, path = storage.resolve(url)
+    return f"{fs.protocol}:{path.rstrip('/')}"
+
+
+def _flat(nested: dict[str, Any]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in nested.items():
+        if isinstance(value, dict) and name != "splits":
+            out |= _flat(value)
+        else:
+            out[name] = value
+    return out
+
+
+def check_apart(source: str, output: str) -> None:
+    """Raise UsageError if the output lies inside the input folder, or the input inside the output."""
+    source_fs, source_path = storage.resolve(re.split(r"[{*?\[]", source, maxsplit=1)[0])
+    output_fs, output_path = storage.resolve(output)
+    if type(source_fs) is not type(output_fs):
+        return
+    inside, outside = source_path.rstrip("/") + "/", output_path.rstrip("/") + "/"
+    if outside.startswith(inside) and storage.exists(source) and storage.is_folder(source):
+        raise UsageError(f"output {output} lies inside the input {source}; choose a folder elsewhere.")
+    if inside.startswith(outside):
+        raise UsageError(f"input {source} lies inside the output {output}; choose a folder elsewhere.")
+
+
+def refuse_foreign_files(output: str) -> None:
+    """Raise CorpusError if the output folder holds files but no corpus."""
+    if not storage.exists(output):
+        return
+    if not storage.is_folder(output):
+        raise UsageError(f"output {output} is a file; give a folder.")
+    foreign = [path for path, _ in storage.walk_files(output) if not path.split("/")[-1].startswith(".")]
+    if foreign:
+        raise CorpusError(
+            f"{output} holds {len(foreign)} files, such as {foreign[0]!r}, but no {DATASET_FILE}. "
+            "Choose an empty folder."
+        )
+
+
+def remove_corpus(dataset: Dataset) -> None:
+    """Delete a corpus's own files, plan last, and nothing else."""
+    output = dataset.config.output
+    splits = [None, *dataset.config.read.splits]
+    names = {shard.name if split is None else f"{shard.name}-{split}" for shard in dataset.shards for split in splits}
+    for path, _ in storage.walk_files(output):
+        match = re.fullmatch(r"(.+)-\d{2,}\.tar", path)
+        record = path.removeprefix(f"{RECORD_FOLDER}/").removesuffix(".json")
+        if (match and match[1] in names) or (path.startswith(f"{RECORD_FOLDER}/") and record in names):
+            storage.remove(storage.join(output, path))
+    storage.remove(storage.join(output, DATASET_FILE))

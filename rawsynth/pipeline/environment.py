@@ -1,0 +1,53 @@
+"""What besides the configuration decides bytes: library versions, instruction set, GPU model."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from functools import cache
+from importlib import metadata, util
+
+import torch
+
+from rawsynth.pipeline.config import ComputeConfig
+
+# Below this much input, compiling (about a minute on two cores, once a machine) costs more than it saves.
+AUTO_COMPILE_BYTES = 1_000_000_000
+
+
+@cache
+def describe(device: str) -> dict[str, str]:
+    """Return versions and hardware, for the record."""
+    packages = ("rawsynth", "torch", "numpy", "pillow", "webdataset")
+    out = {name: _version(name) for name in packages}
+    out |= {"python": platform.python_version(), "machine": platform.machine()}
+    out["cpu"] = torch.backends.cpu.get_cpu_capability()
+    if torch.device(device).type == "cuda":
+        out["gpu"] = torch.cuda.get_device_name(device)
+    return out
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def decide(compute: ComputeConfig, input_bytes: int) -> ComputeConfig:
+    """Replace ``auto`` by what this machine and this much input call for."""
+    device = compute.device
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    compiled = compute.compile
+    if compiled == "auto":
+        worth_it = input_bytes >= AUTO_COMPILE_BYTES and can_compile(device)
+        compiled = "on" if worth_it else "off"
+    return compute.model_copy(update={"device": device, "compile": compiled})
+
+
+def can_compile(device: str) -> bool:
+    """Whether ``torch.compile`` finds the tools that it needs: Triton on a GPU, a C++ compiler on a CPU."""
+    if torch.device(device).type == "cuda":
+        return util.find_spec("triton") is not None
+    return any(shutil.which(compiler) for compiler in ("g++", "clang++", "cl"))

@@ -1,0 +1,208 @@
+"""What there is to read: inputs listed once, grouped into shards and frozen.
+
+A tar is a shard. Image files, from a folder, a pattern or a list, are grouped into virtual shards in their paths'
+order. The plan is stored in ``dataset.json``; a resumed run reads it from there, so files that come or go change
+nothing unless the user asks to extend.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from braceexpand import braceexpand
+
+from rawsynth import storage
+from rawsynth.errors import InputAccessError, UsageError
+from rawsynth.pipeline import keys
+from rawsynth.pipeline.config import ReadConfig
+
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
+IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "ppm", "pgm", "jp2", "avif", "heic", "gif")
+LIST_SUFFIXES = (".txt", ".lst", ".list")
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file to read: path relative to the root, size (None where it could not be had), siblings to keep."""
+
+    path: str
+    size: int | None
+    siblings: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> list[Any]:
+        """Return ``[path, size]``, with the siblings' ``{extension: path}`` if there are any."""
+        row: list[Any] = [self.path, self.size]
+        return [*row, dict(self.siblings)] if self.siblings else row
+
+    @classmethod
+    def from_json(cls, row: list[Any]) -> InputFile:
+        """Read what :meth:`to_json` wrote."""
+        return cls(row[0], row[1], tuple(row[2].items()) if len(row) > 2 else ())
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Unit of work, retry and resume: one tar, or a run of image files."""
+
+    name: str
+    kind: str
+    root: str
+    files: tuple[InputFile, ...]
+    limit: int | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes to read, as far as known."""
+        return sum(f.size or 0 for f in self.files)
+
+    def url(self, file: InputFile) -> str:
+        """URL of one of the files."""
+        return storage.join(self.root, file.path)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the shard as a JSON object; the root stands once in ``dataset.json``."""
+        limit = {} if self.limit is None else {"limit": self.limit}
+        return {"name": self.name, "kind": self.kind, "files": [f.to_json() for f in self.files], **limit}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any], root: str) -> Shard:
+        """Read what :meth:`to_json` wrote."""
+        files = tuple(InputFile.from_json(row) for row in data["files"])
+        return cls(data["name"], data["kind"], root, files, data.get("limit"))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Files that an input names, relative to its root."""
+
+    root: str
+    tars: tuple[InputFile, ...]
+    images: tuple[InputFile, ...]
+
+
+def list_input(source: str, config: ReadConfig) -> Listing:
+    """List an input.
+
+    Raises:
+        UsageError: it names no tar and no image.
+        InputAccessError: it cannot be listed.
+    """
+    if any(char in source for char in "{*?["):
+        root, rows = _expand_pattern(source)
+    elif source.lower().endswith(LIST_SUFFIXES):
+        root, rows = _read_list(source)
+    elif storage.is_folder(source):
+        root, rows = source.rstrip("/") or "/", list(storage.walk_files(source))
+    else:
+        root, name = _split_root(source)
+        rows = [(name, storage.size(source))]
+    visible = [(path, size) for path, size in rows if not any(part[:1] == "." for part in path.split("/"))]
+    tars = tuple(InputFile(path, size) for path, size in visible if path.lower().endswith(TAR_SUFFIXES))
+    images = tuple(_with_siblings(visible, config.keep))
+    if not tars and not images:
+        raise UsageError(
+            f"no images and no tar shards in {source!r} ({len(rows)} files). Give a folder with images "
+            f"({', '.join(IMAGE_EXTENSIONS[:5])}, ...), tars such as 'shards/{{000..009}}.tar', or a list file (.txt)."
+        )
+    return Listing(root, tars, images)
+
+
+def plan_shards(listing: Listing, config: ReadConfig, known: Iterable[Shard] = ()) -> list[Shard]:
+    """Group what ``known`` shards do not hold yet into new shards; names never repeat."""
+    known = list(known)
+    taken = {file.path for shard in known for file in shard.files}
+    tars = [f for f in listing.tars if f.path not in taken]
+    images = [f for f in listing.images if f.path not in taken]
+    names = {shard.name for shard in known}
+    shards = [Shard(_unique(_tar_name(f.path), names), "tar", listing.root, (f,)) for f in tars]
+    next_index = sum(shard.kind == "images" for shard in known)
+    for index, start in enumerate(range(0, len(images), config.images_per_shard), next_index):
+        group = tuple(images[start : start + config.images_per_shard])
+        shards.append(Shard(_unique(f"images-{index:05d}", names), "images", listing.root, group))
+    return shards
+
+
+def apply_limit(shards: list[Shard], limit: int | None, count: Any) -> list[Shard]:
+    """Keep the first ``limit`` source images; ``count(shard, limit)`` counts those of a tar."""
+    if limit is None:
+        return shards
+    kept: list[Shard] = []
+    for shard in shards:
+        if limit <= 0:
+            break
+        if shard.kind == "images":
+            shard = replace(shard, files=shard.files[:limit])
+            limit -= len(shard.files)
+        else:
+            shard = replace(shard, limit=count(shard, limit))
+            limit -= shard.limit or 0
+        kept.append(shard)
+    return kept
+
+
+def _with_siblings(rows: list[tuple[str, int]], keep: tuple[str, ...]) -> Iterator[InputFile]:
+    present = {path for path, _ in rows} if keep else set()
+    for path, size in rows:
+        stem, _, extension = path.rpartition(".")
+        if extension.lower() not in IMAGE_EXTENSIONS or extension.lower() in keep:
+            continue
+        found = tuple((e, f"{stem}.{e}") for e in keep if f"{stem}.{e}" in present)
+        yield InputFile(path, size, found)
+
+
+def _expand_pattern(pattern: str) -> tuple[str, list[tuple[str, int]]]:
+    fixed = re.split(r"[{*?\[]", pattern, maxsplit=1)[0]
+    root, _ = _split_root(fixed + "x")
+    try:
+        expanded = list(braceexpand(pattern))
+    except ValueError as error:
+        raise UsageError(f"input pattern {pattern!r}: unbalanced braces.") from error
+    urls: list[str] = []
+    for url in expanded:
+        urls += storage.glob(url) if re.search(r"[*?\[]", url) else [url]
+    return root, [(_relative(url, root), _size_or_unknown(url)) for url in dict.fromkeys(urls)]  # type: ignore[misc]
+
+
+def _read_list(source: str) -> tuple[str, list[tuple[str, int]]]:
+    text = storage.read_bytes(source).decode("utf-8-sig")
+    lines = (line.strip() for line in text.splitlines())
+    root, _ = _split_root(source)
+    paths = dict.fromkeys(line for line in lines if line and not line.startswith("#"))
+    return root, [(path, _size_or_unknown(storage.join(root, path))) for path in paths]  # type: ignore[misc]
+
+
+def _size_or_unknown(url: str) -> int | None:
+    """An input named explicitly but out of reach stays in the plan: its shard fails and is retried."""
+    try:
+        return storage.size(url)
+    except InputAccessError:
+        return None
+
+
+def _split_root(url: str) -> tuple[str, str]:
+    head, slash, name = url.rpartition("/")
+    return (head or "/") if slash else "", name
+
+
+def _relative(url: str, root: str) -> str:
+    for prefix in (root.rstrip("/") + "/", storage.resolve(root or ".")[1].rstrip("/") + "/"):
+        if url.startswith(prefix):
+            return url[len(prefix) :]
+    return url
+
+
+def _tar_name(path: str) -> str:
+    lowered = path.lower()
+    suffix = next(s for s in TAR_SUFFIXES if lowered.endswith(s))
+    return keys.escape(re.sub(r"^[a-z0-9]+://|^/+", "", path[: -len(suffix)])) or "tar"
+
+
+def _unique(name: str, names: set[str]) -> str:
+    candidates = [name, *(f"{name}-{n}" for n in range(2, len(names) + 3))]
+    chosen = next(islice((c for c in candidates if c not in names), 1))
+    names.add(chosen)
+    return chosen

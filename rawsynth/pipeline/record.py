@@ -1,0 +1,109 @@
+"""What is known about a finished shard, written last: its record is what makes a shard done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rawsynth import storage
+from rawsynth.errors import CorpusError
+
+RECORD_FOLDER = "records"
+
+
+@dataclass(frozen=True)
+class PartRecord:
+    """One tar: its name in the corpus, its bytes, and what is in it."""
+
+    name: str
+    bytes: int
+    sha256: str
+    samples: int
+    split: str | None = None
+
+
+@dataclass(frozen=True)
+class ShardRecord:
+    """A finished shard.
+
+    Attributes:
+        shard: its name.
+        config_digest: the configuration that made it.
+        inputs: ``[url, bytes]`` of what was read.
+        members: extensions that every sample has; kept members may come on top.
+        parts: the tars.
+        sources, samples, skipped, lost: source images met, samples written, images left out, images lost.
+        errors: ``{key, stage, cause}`` of each loss.
+        skips: ``{key, reason}`` of each image left out.
+        environment: library versions and instruction set; with the digest, what decides bytes.
+        run: host and timings; decides nothing.
+    """
+
+    shard: str
+    config_digest: str
+    inputs: list[list[Any]]
+    members: list[str]
+    parts: list[PartRecord]
+    sources: int
+    samples: int
+    skipped: int
+    lost: int
+    errors: list[dict[str, str]] = field(default_factory=list)
+    skips: list[dict[str, str]] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    run: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, corpus: str) -> None:
+        """Write the record, atomically."""
+        write_sealed(record_url(corpus, self.shard), asdict(self))
+
+    @classmethod
+    def load(cls, corpus: str, shard: str) -> ShardRecord | None:
+        """Read a shard's record; ``None`` if there is none.
+
+        Raises:
+            CorpusError: it is damaged.
+        """
+        url = record_url(corpus, shard)
+        return cls.from_json(read_sealed(url), url) if storage.exists(url) else None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], where: str) -> ShardRecord:
+        """Build a record from its JSON object."""
+        try:
+            return cls(**{**data, "parts": [PartRecord(**part) for part in data["parts"]]})
+        except (KeyError, TypeError) as error:
+            raise CorpusError(f"{where} is not a shard record: {error}.") from error
+
+
+def record_url(corpus: str, shard: str) -> str:
+    """URL of a shard's record."""
+    return storage.join(corpus, RECORD_FOLDER, f"{shard}.json")
+
+
+def write_sealed(url: str, data: Mapping[str, Any]) -> None:
+    """Write a JSON object with a checksum over itself, atomically."""
+    storage.write_atomic(url, (json.dumps({**data, "seal": _seal(data)}, indent=1) + "\n").encode())
+
+
+def read_sealed(url: str) -> dict[str, Any]:
+    """Read what :func:`write_sealed` wrote.
+
+    Raises:
+        CorpusError: it is not JSON, or its checksum does not fit.
+    """
+    try:
+        data = json.loads(storage.read_bytes(url).decode())
+        seal = data.pop("seal")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise CorpusError(f"{url} is damaged: {error}. Delete it to make the shard again.") from error
+    if seal != _seal(data):
+        raise CorpusError(f"{url} is damaged: it does not fit its own checksum. Delete it to make the shard again.")
+    return dict(data)
+
+
+def _seal(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

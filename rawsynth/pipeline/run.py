@@ -1,0 +1,141 @@
+"""One shard, from its inputs to its record. Start reading here.
+
+::
+
+    read -> decode, crop -> batch -> reverse ISP, noise, DN -> encode -> write -> record
+            (threads)                (threads, or one GPU)               (this thread)
+
+Every arrow keeps the order of the inputs, so timing decides nothing; every queue is bounded, so a shard's length does
+not matter either.
+"""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from rawsynth.pipeline import codecs, environment
+from rawsynth.pipeline.batching import Batch, batch_views
+from rawsynth.pipeline.config import GenerateConfig
+from rawsynth.pipeline.flow import Prefetch, ordered_map
+from rawsynth.pipeline.inputs import Shard
+from rawsynth.pipeline.reader import read_shard
+from rawsynth.pipeline.record import ShardRecord
+from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer
+from rawsynth.pipeline.views import ViewMaker
+from rawsynth.pipeline.writer import ShardWriter
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What one batch added, for whoever watches."""
+
+    sources: int
+    samples: int
+    lost: int
+    skipped: int
+    bytes_written: int
+
+
+Watch = Callable[[Progress], None]
+
+
+def run_shard(
+    shard: Shard, config: GenerateConfig, synthesizer: Synthesizer, threads: int, watch: Watch = lambda progress: None
+) -> ShardRecord:
+    """Make one shard of a corpus and its record.
+
+    Args:
+        shard: what to read.
+        config: what to do; its ``output`` is the corpus.
+        synthesizer: made once from the same configuration, used for all shards.
+        threads: decoding threads.
+        watch: called after each batch.
+
+    Raises:
+        InputAccessError: an input cannot be reached; nothing is recorded, and the next run tries again.
+        OutputError: the output cannot be written.
+    """
+    started = time.time()
+    tally = Tally()
+    # One GPU works through one batch after the other; CPU cores take a batch each, which beats splitting every
+    # operation over cores that are decoding at the same time.
+    devices = threads if synthesizer.device.type == "cpu" else 1
+
+    def make(batch: Batch) -> tuple[Batch, list[EncodedSample]]:
+        samples = synthesizer(batch.views) if batch.views else []
+        return batch, [encode_sample(sample, config.write.srgb) for sample in samples]
+
+    with (
+        ShardWriter(config.output, shard.name, config.write.part_size) as writer,
+        ThreadPoolExecutor(threads, "rawsynth-decode") as decoders,
+        ThreadPoolExecutor(devices, "rawsynth-synthesize") as makers,
+        Prefetch(read_batches(shard, config, decoders, threads), depth=1) as batches,
+    ):
+        for batch, samples in ordered_map(makers, make, batches, window=devices + 1):
+            written = sum(writer.write(s.key, s.members, s.split) for s in samples)
+            watch(tally.add(batch, len(samples), written))
+        record = ShardRecord(
+            shard=shard.name,
+            config_digest=config.digest(),
+            inputs=[[shard.url(f), f.size] for f in shard.files],
+            members=["json", "clean.npy", *codecs.noisy_members(config.noise.realizations)]
+            + ["srgb.jpg"] * config.write.srgb,
+            parts=writer.finish(),
+            sources=tally.sources,
+            samples=tally.samples,
+            skipped=len(tally.skips),
+            lost=len(tally.errors),
+            errors=tally.errors,
+            skips=tally.skips,
+            environment=environment.describe(config.compute.device),
+            run={"host": platform.node(), "started": started, "seconds": round(time.time() - started, 3)},
+        )
+    record.save(config.output)
+    return record
+
+
+def read_batches(shard: Shard, config: GenerateConfig, pool: ThreadPoolExecutor, threads: int) -> Iterator[Batch]:
+    """Read, decode and batch a shard's images."""
+    make_views = ViewMaker(config.seed, config.read, config.image)
+    sources = read_shard(shard, config.read.keep)
+    return batch_views(ordered_map(pool, make_views, sources, window=threads + 2), config.compute.batch_pixels)
+
+
+@dataclass(frozen=True)
+class EncodedSample:
+    """One sample's members, as they go into the archive."""
+
+    key: str
+    split: str | None
+    members: codecs.Members
+
+
+def encode_sample(sample: SynthesizedSample, with_srgb: bool) -> EncodedSample:
+    """Encode a sample's members; what was kept from the source never replaces one of them."""
+    members = {name: codecs.encode_npy(dn) for name, dn in sample.arrays.items()}
+    members["json"] = codecs.encode_json(sample.metadata)
+    if with_srgb:
+        members["srgb.jpg"] = codecs.encode_jpeg(sample.view.image)
+    kept = {f"source.{ext}" if ext in members else ext: data for ext, data in sample.view.kept.items()}
+    return EncodedSample(sample.view.key, sample.view.split, {**kept, **members})
+
+
+class Tally:
+    """Running counts of a shard."""
+
+    def __init__(self) -> None:
+        self.sources = self.samples = 0
+        self.errors: list[dict[str, str]] = []
+        self.skips: list[dict[str, str]] = []
+
+    def add(self, batch: Batch, samples: int, bytes_written: int) -> Progress:
+        """Add a batch and return what it added."""
+        self.sources += batch.sources
+        self.samples += samples
+        self.errors += [{"key": e.key, "stage": e.stage, "cause": e.cause} for e in batch.lost]
+        self.skips += [{"key": s.key, "reason": s.reason} for s in batch.skipped]
+        return Progress(batch.sources, samples, len(batch.lost), len(batch.skipped), bytes_written)

@@ -1,0 +1,131 @@
+"""From an encoded source image to the views of it that become samples: decode, downscale, filter, crop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rawsynth import seeding
+from rawsynth.errors import InputAccessError, SampleError, SampleSkipped
+from rawsynth.pipeline.config import ImageConfig, ReadConfig
+from rawsynth.pipeline.decode import crop_to_even, decode_srgb, downscale_linear
+from rawsynth.pipeline.keys import crop_key
+from rawsynth.pipeline.reader import LostSample, SourceSample
+
+
+@dataclass(frozen=True)
+class View:
+    """Part of a source image that becomes one sample.
+
+    Attributes:
+        key: the sample's key.
+        image: ``(3, H, W)`` uint8, or float32 in [0, 1]; H and W even.
+        source: where it comes from and how it was cut, JSON-ready.
+        kept: members that travel along, by extension.
+        split: name of its split, if the corpus has any.
+    """
+
+    key: str
+    image: NDArray[Any]
+    source: Mapping[str, Any]
+    kept: Mapping[str, bytes]
+    split: str | None
+
+
+@dataclass(frozen=True)
+class SkippedSample:
+    """An image that a filter left out, for the record."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ViewMaker:
+    """Cut one source image's views; depends on the image, its key and the configuration only."""
+
+    seed: int
+    read: ReadConfig
+    image: ImageConfig
+
+    def __call__(self, sample: SourceSample | LostSample) -> list[View] | LostSample | SkippedSample:
+        """Return the views, or why there are none. Only a fault of access raises."""
+        if isinstance(sample, LostSample):
+            return sample
+        try:
+            return self._views(sample)
+        except SampleSkipped as reason:
+            return SkippedSample(sample.key, str(reason))
+        except SampleError as error:
+            return LostSample(sample.key, "decode", str(error))
+        except InputAccessError:
+            raise
+        except Exception as error:  # noqa: BLE001 - the sample boundary: whatever an image causes costs that image
+            return LostSample(sample.key, "decode", f"{type(error).__name__}: {error}")
+
+    def _views(self, sample: SourceSample) -> list[View]:
+        image = decode_srgb(sample.load(), max_pixels=self.image.max_pixels)
+        source = {"key": sample.source_key, "url": sample.url, "height": image.shape[1], "width": image.shape[2]}
+        if self.image.downscale > 1:
+            image = downscale_linear(image, self.image.downscale)
+            source["downscale"] = self.image.downscale
+        check_size(image, self.image)
+        if self.image.max_clipped is not None:
+            check_clipping(image, self.image.max_clipped)
+        kept = {extension: load() for extension, load in sample.kept.items()}
+        split = choose_split(self.read.splits, self.seed, sample.key)
+        if self.image.crop is None:
+            even, trimmed = crop_to_even(image)
+            return [View(sample.key, even, source | {"trimmed_to_even": trimmed}, kept, split)]
+        boxes = crop_boxes(image.shape[1], image.shape[2], self.image, self.seed, sample.key)
+        return [
+            View(
+                crop_key(sample.key, index, self.image.crops),
+                np.ascontiguousarray(image[:, top : top + self.image.crop[0], left : left + self.image.crop[1]]),
+                source | {"crop": [top, left, *self.image.crop]},
+                kept,
+                split,
+            )
+            for index, (top, left) in enumerate(boxes)
+        ]
+
+
+def check_size(image: NDArray[Any], config: ImageConfig) -> None:
+    """Raise SampleSkipped for an image smaller than the crop or the shortest side allowed."""
+    height, width = image.shape[1:]
+    wanted = config.crop or (config.min_side, config.min_side)
+    if height < wanted[0] or width < wanted[1] or min(height, width) < config.min_side:
+        reason = "crop" if config.crop else "min_side"
+        raise SampleSkipped(f"too small: {height}x{width}, {reason} wants {wanted[0]}x{wanted[1]}")
+
+
+def check_clipping(image: NDArray[Any], limit: float) -> None:
+    """Raise SampleSkipped if too large a share of pixels has a saturated channel."""
+    white = 255 if image.dtype == np.uint8 else 1.0
+    share = float((image >= white).any(axis=0).mean())
+    if share > limit:
+        raise SampleSkipped(f"too clipped: {share:.3f} of the pixels saturated, max_clipped is {limit:g}")
+
+
+def crop_boxes(height: int, width: int, config: ImageConfig, seed: int, key: str) -> list[tuple[int, int]]:
+    """Draw the crops' top-left corners, uniformly over the image, from the sample's key."""
+    assert config.crop is not None
+    rng = seeding.scalar_rng(seeding.sample_seed(seed, key, "crop"))
+    spans = (height - config.crop[0] + 1, width - config.crop[1] + 1)
+    return [(int(rng.integers(spans[0])), int(rng.integers(spans[1]))) for _ in range(config.crops)]
+
+
+def choose_split(shares: Mapping[str, float], seed: int, key: str) -> str | None:
+    """Assign a source image to a split by a hash of its key, so that its crops and realizations stay together."""
+    if not shares:
+        return None
+    at = seeding.sample_seed(seed, key, "split") / 2.0**63
+    for name, share in shares.items():
+        at -= share
+        if at < 0:
+            return name
+    return name

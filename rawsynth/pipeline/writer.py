@@ -1,0 +1,101 @@
+"""Write a shard's samples to tar parts that appear under their names only when they are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import TracebackType
+
+import webdataset as wds
+
+from rawsynth import storage
+from rawsynth.pipeline.record import PartRecord
+
+_TAR_BLOCK = 512
+
+
+class ShardWriter:
+    """Parts ``NAME-PP.tar``, or ``NAME-SPLIT-PP.tar``, of one shard.
+
+    As a context manager: leaving with an exception leaves no part half-written under its name.
+    """
+
+    def __init__(self, corpus: str, shard: str, part_size: int) -> None:
+        self.corpus, self.shard, self.part_size = corpus, shard, part_size
+        self._open: dict[str | None, _Part] = {}
+        self._next: dict[str | None, int] = {}
+        self._done: list[PartRecord] = []
+
+    def write(self, key: str, members: Mapping[str, bytes], split: str | None = None) -> int:
+        """Append one sample; its members stay in one part.
+
+        Returns:
+            Bytes that it takes in the archive.
+
+        Raises:
+            OutputError: the part cannot be written.
+        """
+        need = sum(_TAR_BLOCK + -(-len(data) // _TAR_BLOCK) * _TAR_BLOCK for data in members.values())
+        part = self._open.get(split)
+        if part is not None and part.samples and part.file.bytes_written + need > self.part_size:
+            self._done.append(part.commit())
+            part = None
+        if part is None:
+            part = self._open[split] = self._start(split)
+        part.write(key, members)
+        return need
+
+    def _start(self, split: str | None) -> _Part:
+        index = self._next.get(split, 0)
+        self._next[split] = index + 1
+        return _Part(self.corpus, part_name(self.shard, split, index), split)
+
+    def finish(self) -> list[PartRecord]:
+        """Commit what is open and return all parts in the order of their names."""
+        for part in self._open.values():
+            self._done.append(part.commit())
+        self._open.clear()
+        self._remove_leftovers()
+        return sorted(self._done, key=lambda part: part.name)
+
+    def _remove_leftovers(self) -> None:
+        """Remove higher-numbered parts of an earlier attempt; numbers run without gaps, so the first gap ends them."""
+        for split in {None, *self._next}:
+            index = self._next.get(split, 0)
+            while storage.exists(url := storage.join(self.corpus, part_name(self.shard, split, index))):
+                storage.remove(url)
+                index += 1
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for part in self._open.values():
+            part.file.abort()
+
+
+class _Part:
+    """One open tar."""
+
+    def __init__(self, corpus: str, name: str, split: str | None) -> None:
+        self.name, self.split, self.samples = name, split, 0
+        self.file = storage.AtomicFile(storage.join(corpus, name))
+        # mtime, owner and mode are constants, so that equal content makes equal bytes.
+        self._tar = wds.TarWriter(self.file, user="", group="", mode=0o644, encoder=False, mtime=0)
+
+    def write(self, key: str, members: Mapping[str, bytes]) -> None:
+        self._tar.write({"__key__": key, **members})
+        self.samples += 1
+
+    def commit(self) -> PartRecord:
+        self._tar.close()
+        self.file.commit()
+        return PartRecord(
+            self.name, self.file.bytes_written, self.file.sha256.hexdigest(), self.samples, self.split
+        )
+
+
+def part_name(shard: str, split: str | None, index: int) -> str:
+    """Name of a part in its corpus."""
+    return f"{shard}-{index:02d}.tar" if split is None else f"{shard}-{split}-{index:02d}.tar"

@@ -1,0 +1,134 @@
+"""RawImage: packed RAW planes with their metadata, moving together as one batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from rawsynth.errors import UsageError
+from rawsynth.raw import cfa as cfa_module
+from rawsynth.raw.metadata import TENSOR_FIELDS, RawMetadata
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """RAW image or batch.
+
+    Behaves as a batch does elsewhere in PyTorch: ``.to(...)``, ``.pin_memory()``, indexing, iteration, :meth:`stack`,
+    ``DataLoader`` collation, and a pytree whose leaves are its tensors.
+
+    Attributes:
+        packed: ``(..., 4, h, w)`` float, black 0, white 1, planes in the CFA's reading order; values below 0 are noise
+            under the black level and are kept.
+        metadata: values a sample, with the same leading shape.
+
+    >>> raw = RawImage.from_packed(torch.zeros(2, 4, 3, 5))
+    >>> raw[0].packed.shape, raw[0].metadata.cfa
+    (torch.Size([4, 3, 5]), 'RGGB')
+    """
+
+    packed: Tensor
+    metadata: RawMetadata
+
+    @classmethod
+    def from_packed(cls, packed: Tensor, cfa: str = "RGGB") -> RawImage:
+        """Wrap planes of which only the CFA is known.
+
+        Raises:
+            UsageError: ``packed`` is not ``(..., 4, h, w)`` floating point, or ``cfa`` is not a Bayer layout.
+        """
+        if packed.dim() < 3 or packed.shape[-3] != 4 or not packed.is_floating_point():
+            raise UsageError(f"packed RAW is float (..., 4, h, w); got {packed.dtype} {tuple(packed.shape)}.")
+        cfa_module.check_cfa(cfa)
+        return cls(packed, RawMetadata.neutral(packed.shape[:-3], cfa, packed.device))
+
+    @property
+    def shape(self) -> torch.Size:
+        """Shape of ``packed``."""
+        return self.packed.shape
+
+    @property
+    def device(self) -> torch.device:
+        """Device of ``packed``."""
+        return self.packed.device
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether there is a leading dimension."""
+        return self.packed.dim() > 3
+
+    def to(self, *args: Any, **kwargs: Any) -> RawImage:
+        """Move as ``Tensor.to`` does; a dtype applies to ``packed`` only, metadata stay float32."""
+        packed = self.packed.to(*args, **kwargs)
+        moved = self.metadata.map_tensors(lambda t: t.to(packed.device, non_blocking=kwargs.get("non_blocking", False)))
+        return RawImage(packed, moved)
+
+    def cpu(self) -> RawImage:
+        """Return this on the CPU."""
+        return self.to("cpu")
+
+    def pin_memory(self) -> RawImage:
+        """Copy to page-locked memory; ``DataLoader(pin_memory=True)`` calls this."""
+        return RawImage(self.packed.pin_memory(), self.metadata.map_tensors(Tensor.pin_memory))
+
+    def mosaic(self) -> Tensor:
+        """Return the sensor image ``(..., 2h, 2w)``."""
+        return cfa_module.unpack(self.packed)
+
+    def variance(self) -> Tensor:
+        """Return the noise's variance map from the planes themselves: ``S * max(x, 0) + O``, shape of ``packed``.
+
+        Raises:
+            UsageError: no noise was added.
+        """
+        if self.metadata.shot is None or self.metadata.read is None:
+            raise UsageError("no noise is recorded on this image; pass it through AddNoise first.")
+        shot, read = self.metadata.shot[..., None, None], self.metadata.read[..., None, None]
+        return shot * self.packed.clamp(min=0) + read
+
+    def __len__(self) -> int:
+        self._need_batch()
+        return self.packed.shape[0]
+
+    def __getitem__(self, index: Any) -> RawImage:
+        self._need_batch()
+        return RawImage(self.packed[index], self.metadata[index])
+
+    def __iter__(self) -> Iterator[RawImage]:
+        return (self[i] for i in range(len(self)))
+
+    def _need_batch(self) -> None:
+        if not self.is_batched:
+            raise TypeError("this RawImage is one image, not a batch; stack images with RawImage.stack([...]).")
+
+    @classmethod
+    def stack(cls, images: Sequence[RawImage]) -> RawImage:
+        """Stack images of one size to a batch; the inverse of iterating."""
+        metadata = RawMetadata.stack([image.metadata for image in images])
+        return cls(torch.stack([image.packed for image in images]), metadata)
+
+
+def _collate(batch: Sequence[RawImage], *, collate_fn_map: Any = None) -> RawImage:
+    return RawImage.stack(batch)
+
+
+def _flatten(image: RawImage) -> tuple[list[Any], Any]:
+    meta = image.metadata
+    leaves = [image.packed, *(getattr(meta, name) for name in TENSOR_FIELDS)]
+    rest = {f.name: getattr(meta, f.name) for f in fields(meta) if f.name not in TENSOR_FIELDS}
+    return leaves, rest
+
+
+def _unflatten(leaves: Any, rest: Any) -> RawImage:
+    packed, *tensors = leaves
+    return RawImage(packed, RawMetadata(**rest, **dict(zip(TENSOR_FIELDS, tensors, strict=True))))
+
+
+default_collate_fn_map[RawImage] = _collate
+pytree.register_pytree_node(RawImage, _flatten, _unflatten, serialized_type_name="rawsynth.RawImage")

@@ -1,0 +1,92 @@
+"""Noise of one sample as a record, and the conversions between the units that people state noise in.
+
+The common model is signal-dependent Gaussian noise on the unit scale (Foi et al., "Practical Poissonian-Gaussian noise
+modeling and fitting for single-image raw-data", IEEE TIP 2008): ``var(x) = shot * x + read`` with black 0 and white 1.
+``shot`` (S) and ``read`` (O) are variances; a DNG NoiseProfile holds the same two numbers (DNG 1.4, tag 51041).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rawsynth.errors import UsageError
+
+Planes = tuple[float, float, float, float]
+
+
+def shot_from_gain(gain_dn_per_electron: float, range_dn: float) -> float:
+    """Return S for a system gain K in DN per electron and a white-minus-black range in DN: ``K / range``."""
+    return gain_dn_per_electron / range_dn
+
+
+def gain_from_shot(shot: float, range_dn: float) -> float:
+    """Return the system gain in DN per electron: ``S * range``."""
+    return shot * range_dn
+
+
+def read_from_sigma(read_sigma_dn: float, range_dn: float) -> float:
+    """Return O, a variance on the unit scale, for a read noise in DN: ``(sigma / range)**2``."""
+    return (read_sigma_dn / range_dn) ** 2
+
+
+def sigma_from_read(read: float, range_dn: float) -> float:
+    """Return the read noise in DN for the variance O: ``sqrt(O) * range``."""
+    return float(read**0.5 * range_dn)
+
+
+def four_planes(value: float | Sequence[float], name: str) -> Planes:
+    """Spread one number over the four CFA planes, or check that there are four.
+
+    Raises:
+        UsageError: another count, or a value that is negative or not finite.
+    """
+    values = [float(value)] * 4 if isinstance(value, int | float) else [float(v) for v in value]
+    if len(values) != 4 or not all(0.0 <= v < float("inf") for v in values):
+        raise UsageError(f"{name} is one number >= 0, or four in the CFA's reading order; got {value!r}.")
+    return values[0], values[1], values[2], values[3]
+
+
+@dataclass(frozen=True)
+class NoiseRecord:
+    """What was added to one sample, enough to add it again.
+
+    Attributes:
+        model: name in the table of noise models.
+        params: the model's own parameters, JSON-ready.
+        seed: the per-pixel draws' seed, in [0, 2**63).
+        rng: the generator's version, :data:`rawsynth.seeding.RNG_VERSION` when it was drawn.
+        shot: S a CFA plane, derived from ``params`` by the model.
+        read: O a CFA plane, a variance, derived likewise.
+    """
+
+    model: str
+    params: Mapping[str, Any]
+    seed: int
+    rng: str
+    shot: Planes
+    read: Planes
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as a JSON object."""
+        return {
+            "model": self.model,
+            "params": dict(self.params),
+            "seed": self.seed,
+            "rng": self.rng,
+            "shot": list(self.shot),
+            "read": list(self.read),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> NoiseRecord:
+        """Read what :meth:`to_json` wrote."""
+        return cls(
+            model=data["model"],
+            params=dict(data["params"]),
+            seed=int(data["seed"]),
+            rng=data["rng"],
+            shot=four_planes(data["shot"], "shot"),
+            read=four_planes(data["read"], "read"),
+        )

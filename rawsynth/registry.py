@@ -1,0 +1,29 @@
+"""One lookup for every table of names, so that every unknown name is answered alike."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import TypeVar
+
+from rawsynth.errors import UnknownNameError
+
+T = TypeVar("T")
+
+
+def pick(table: Mapping[str, T], name: str, kind: str) -> T:
+    """Return ``table[name]``.
+
+    Raises:
+        UnknownNameError: ``name`` is not in the table; the message lists what is.
+
+    >>> pick({"unprocess": 1}, "unproces", "method")
+    Traceback (most recent call last):
+        ...
+    rawsynth.errors.UnknownNameError: unknown method 'unproces'; did you mean 'unprocess'? Choose from: unprocess
+    """
+    if name in table:
+        return table[name]
+    close = difflib.get_close_matches(name, table, n=1)
+    hint = f" did you mean {close[0]!r}?" if close else ""
+    raise UnknownNameError(f"unknown {kind} {name!r};{hint} Choose from: {', '.join(sorted(table))}")

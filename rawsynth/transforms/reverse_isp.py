@@ -1,0 +1,190 @@
+"""ReverseISP: sRGB images to clean RAW."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rawsynth import seeding
+from rawsynth.cameras import CameraProfile, load_camera
+from rawsynth.errors import UsageError
+from rawsynth.methods import METHODS
+from rawsynth.raw.cfa import check_cfa
+from rawsynth.raw.image import RawImage
+from rawsynth.raw.metadata import RawMetadata, fill, nest
+from rawsynth.registry import pick
+from rawsynth.transforms.base import Overrides, Params, Transform, float32
+
+_ROW_SUM_TOLERANCE = 1e-3
+
+
+class ReverseISP(Transform):
+    """Turn sRGB into clean RAW.
+
+    Args:
+        method: name in the table of methods.
+        weights: a learned method's weights; ``unprocess`` has none.
+        camera: profile whose daylight matrix and white balance are used, by name or ``.toml`` file.
+        cfa: order of the planes, or ``"camera"`` for the camera's own.
+        cam_from_srgb: 3x3, linear sRGB to camera RGB; rows sum to 1.
+        white_balance: ``(red_gain, blue_gain)``.
+        rgb_gain: linear values are divided by it, as in Brooks et al. 2019; 1.25 is the centre of their law.
+        seed: integer for draws decided by keys, ``None`` for torch's RNG.
+
+    ``None`` for a physical quantity means that the method decides: ``unprocess`` draws it for each image.
+
+    Raises:
+        UnknownNameError: an unknown method, camera or CFA; the message lists the choices.
+        UsageError: a value of the wrong shape or range.
+
+    >>> to_raw = ReverseISP("unprocess", seed=0)
+    >>> raw = to_raw(torch.zeros(2, 3, 6, 8, dtype=torch.uint8), keys=["a", "b"])
+    >>> raw.packed.shape
+    torch.Size([2, 4, 3, 4])
+    """
+
+    purpose: ClassVar[str] = "reverse_isp"
+    override_dims: ClassVar[Mapping[str, int]] = {
+        "camera": 0,
+        "cfa": 0,
+        "cam_from_srgb": 2,
+        "white_balance": 1,
+        "rgb_gain": 0,
+    }
+
+    def __init__(
+        self,
+        method: str = "unprocess",
+        weights: str | None = None,
+        *,
+        camera: str | None = None,
+        cfa: str = "RGGB",
+        cam_from_srgb: Any = None,
+        white_balance: Sequence[float] | None = None,
+        rgb_gain: float | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(seed)
+        self.method = pick(METHODS, method, "method")()
+        if weights is not None:
+            raise UsageError(f"method {method!r} has no weights; leave weights=None.")
+        given = {"camera": camera, "cam_from_srgb": cam_from_srgb, "white_balance": white_balance, "rgb_gain": rgb_gain}
+        self.fixed = {name: value for name, value in given.items() if value is not None} | {"cfa": cfa}
+        self._resolve(self.fixed)
+
+    def extra_repr(self) -> str:
+        """Show what is fixed."""
+        return ", ".join(f"{k}={v!r}" for k, v in {**self.fixed, "seed": self.seed}.items())
+
+    def compile_kernels(self, **options: Any) -> ReverseISP:
+        """Compile the device part with ``torch.compile(**options)``; drawing parameters stays Python. Returns self."""
+        self.method.compile_kernels(**options)
+        return self
+
+    def forward(
+        self, srgb: Tensor, *, keys: Sequence[str] | None = None, overrides: Overrides | None = None
+    ) -> RawImage:
+        """Draw parameters and apply them; see :meth:`make_params` and :meth:`apply_params`."""
+        check_srgb(srgb)
+        return self.apply_params(srgb, self.make_params(srgb.shape[:-3].numel(), keys=keys, overrides=overrides))
+
+    def _draw(self, seed: int, fixed: Overrides) -> dict[str, Any]:
+        drawn = self.method.draw(seeding.scalar_rng(seed))
+        resolved = drawn | self._resolve({**self.fixed, **fixed})
+        numbers = {name: float32(resolved[name]) for name in ("cam_from_srgb", "white_balance", "rgb_gain")}
+        names = {"method": self.method.name, "method_version": self.method.version}
+        return names | {"camera": resolved.get("camera"), "cfa": resolved["cfa"]} | numbers
+
+    def _resolve(self, fixed: Overrides) -> dict[str, Any]:
+        """Check fixed values and let the camera fill in what is not given."""
+        out: dict[str, Any] = {}
+        profile: CameraProfile | None = None
+        if fixed.get("camera") is not None:
+            profile = load_camera(fixed["camera"])
+            out["camera"] = profile.name
+            out["cam_from_srgb"], out["white_balance"] = profile.daylight_color()
+        if fixed["cfa"] == "camera" and profile is None:
+            raise UsageError('cfa="camera" takes the layout from a camera; give camera=... or a layout like "RGGB".')
+        out["cfa"] = profile.cfa if profile and fixed["cfa"] == "camera" else check_cfa(fixed["cfa"])
+        return out | check_physics({name: value for name, value in fixed.items() if name not in ("camera", "cfa")})
+
+    def apply_params(self, srgb: Tensor, params: Params) -> RawImage:
+        """Reverse the ISP with given parameters. Pure: no randomness, and no wait for the device.
+
+        Args:
+            srgb: ``(..., 3, H, W)`` uint8 or float in [0, 1]; H and W even.
+            params: one entry a sample, from :meth:`make_params` or from JSON.
+
+        Returns:
+            RawImage of ``(..., 4, H/2, W/2)`` float32 in [0, 1] on the input's device.
+
+        Raises:
+            UsageError: a wrong shape, dtype or number of parameters.
+        """
+        check_srgb(srgb)
+        lead = srgb.shape[:-3]
+        if len(params) != lead.numel():
+            raise UsageError(f"{lead.numel()} images need as many parameter entries; got {len(params)}.")
+        held = next(chain(self.method.parameters(), self.method.buffers()), None)
+        if held is not None and held.device != srgb.device:
+            self.method.to(srgb.device)
+        with torch.no_grad():
+            flat = srgb.reshape(-1, *srgb.shape[-3:])
+            packed = self.method(flat, self.method.tensors(params, srgb.device))
+        metadata = method_metadata(params, tuple(lead), srgb.device)
+        return RawImage(packed.reshape(*lead, *packed.shape[-3:]), metadata)
+
+
+def check_srgb(srgb: Tensor) -> None:
+    """Raise UsageError unless this is an sRGB image or batch with even sides."""
+    if not isinstance(srgb, Tensor) or srgb.dim() < 3 or srgb.shape[-3] != 3:
+        what = tuple(srgb.shape) if isinstance(srgb, Tensor) else type(srgb).__name__
+        raise UsageError(f"sRGB is a tensor (..., 3, H, W); got {what}.")
+    if srgb.dtype != torch.uint8 and not srgb.is_floating_point():
+        raise UsageError(f"sRGB is uint8, or float in [0, 1]; got {srgb.dtype}.")
+    if srgb.shape[-2] % 2 or srgb.shape[-1] % 2 or 0 in srgb.shape:
+        raise UsageError(f"a mosaic has even sides; got {srgb.shape[-2]}x{srgb.shape[-1]}. Crop one row or column.")
+
+
+def check_physics(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Check colour and exposure given by the user.
+
+    Raises:
+        UsageError: a matrix that is not 3x3 with rows summing to 1, or gains that are not positive.
+    """
+    shapes = {"cam_from_srgb": (3, 3), "white_balance": (2,), "rgb_gain": ()}
+    out: dict[str, Any] = {}
+    for name, value in values.items():
+        array = np.asarray(value, dtype=np.float64)
+        if array.shape != shapes[name] or not np.isfinite(array).all():
+            raise UsageError(f"{name} has shape {shapes[name]} and finite values; got {value!r}.")
+        if name == "cam_from_srgb" and np.abs(array.sum(axis=1) - 1).max() > _ROW_SUM_TOLERANCE:
+            raise UsageError(f"cam_from_srgb keeps white: rows sum to 1; got sums {array.sum(axis=1).tolist()}.")
+        if name != "cam_from_srgb" and (array <= 0).any():
+            raise UsageError(f"{name} must be positive; got {value!r}.")
+        out[name] = array.tolist()
+    return out
+
+
+def method_metadata(params: Params, lead: tuple[int, ...], device: torch.device) -> RawMetadata:
+    """Arrange the samples' parameters as the metadata of a batch of leading shape ``lead``."""
+
+    def tensor(name: str, *shape: int) -> Tensor:
+        host = torch.tensor([p[name] for p in params], dtype=torch.float32).reshape((*lead, *shape))
+        return host.to(device, non_blocking=True)
+
+    return RawMetadata(
+        cfa=nest(iter([p["cfa"] for p in params]), lead),
+        method=nest(iter([p["method"] for p in params]), lead),
+        method_version=nest(iter([p["method_version"] for p in params]), lead),
+        camera=nest(iter([p["camera"] for p in params]), lead),
+        cam_from_srgb=tensor("cam_from_srgb", 3, 3),
+        white_balance=tensor("white_balance", 2),
+        rgb_gain=tensor("rgb_gain"),
+        noise=fill(None, lead),
+    )
