@@ -85,12 +85,17 @@ def threefry2x32(
     x0, x1 = counter0 + key0, counter1 + key1
     for index in range(rounds):
         rotation = _ROTATIONS[index % 8]
-        x0 = x0 + x1
-        x1 = ((x1 << rotation) | ((x1 >> (32 - rotation)) & ((1 << rotation) - 1))) ^ x0
+        # In place, because eager rounds are bound by memory; `>>` keeps the sign, the mask takes it off again.
+        x0 += x1
+        high = x1 << rotation
+        x1 >>= 32 - rotation
+        x1 &= (1 << rotation) - 1
+        x1 |= high
+        x1 ^= x0
         if index % 4 == 3:
             group = index // 4 + 1
-            x0 = x0 + keys[group % 3]
-            x1 = x1 + (keys[(group + 1) % 3] + group)
+            x0 += keys[group % 3]
+            x1 += keys[(group + 1) % 3] + group
     return x0, x1
 
 

@@ -210,8 +210,9 @@ class AtomicFile:
         self.bytes_written += written
         return written
 
-    def flush(self) -> None:
-        """Exist because archive writers call it; the bytes are flushed by :meth:`commit`."""
+    def tell(self) -> int:
+        """Return how much was written, as a file does."""
+        return self.bytes_written
 
     def commit(self) -> None:
         """Make the file appear under its name, whole and on disk."""

@@ -17,9 +17,10 @@ from rawsynth import storage
 from rawsynth.errors import CorpusError, UsageError
 from rawsynth.pipeline.codecs import decode_npy
 from rawsynth.pipeline.dataset import DATASET_FILE, Dataset
-from rawsynth.raw.levels import Levels, dequantize
+from rawsynth.raw.levels import Levels
 from rawsynth.raw.metadata import RawMetadata
 from rawsynth.raw.noise_params import NoiseRecord
+from rawsynth.raw.quantize import dequantize
 
 _MARK = bytes(1024)
 

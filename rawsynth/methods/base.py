@@ -44,6 +44,6 @@ class ReverseMethod(nn.Module, ABC):
             ``(B, 4, H/2, W/2)`` float32 in [0, 1], planes in the order of each sample's CFA.
         """
 
-    def compile_kernels(self, **options: Any) -> None:
+    def compile_kernels(self, dynamic: bool | None = None) -> None:
         """Compile what runs on the device with ``torch.compile``, in place."""
-        self.compile(**options)
+        self.compile(dynamic=dynamic)

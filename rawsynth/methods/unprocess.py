@@ -155,7 +155,9 @@ class Unprocess(ReverseMethod):
         # Two kernels: fused into the strided sampling, the transcendental tone curve would not vectorise.
         return self._sample_sites(self._linearize(srgb), None, tensors["rows"], tensors["luma"], tensors["gains"])
 
-    def compile_kernels(self, **options: Any) -> None:
+    def compile_kernels(self, dynamic: bool | None = None) -> None:
         """Compile the two device functions; the dtype branch stays outside."""
-        self._linearize = torch.compile(linearize, **options)
-        self._sample_sites = torch.compile(sample_sites, **options)
+        self._linearize = torch.compile(linearize, dynamic=dynamic)
+        # A uint8 cannot leave a table of 256, so the generated bounds checks are left out.
+        options: dict[str, Any] = {"assert_indirect_indexing": False}
+        self._sample_sites = torch.compile(sample_sites, dynamic=dynamic, options=options)

@@ -17,7 +17,8 @@ from rawsynth.pipeline.batching import batch_size
 from rawsynth.pipeline.codecs import noisy_members
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.views import View
-from rawsynth.raw.levels import CLEAN_LEVELS, Levels, quantize
+from rawsynth.raw.levels import CLEAN_LEVELS, Levels
+from rawsynth.raw.quantize import quantize
 from rawsynth.transforms import AddNoise, ReverseISP
 from rawsynth.transforms.base import Params
 
@@ -70,9 +71,8 @@ class Synthesizer:
         if config.image.crop is not None:
             # One shape for all batches: a short one is padded, so nothing is ever compiled twice.
             self.padded_batch = batch_size(*config.image.crop, config.compute.batch_pixels)
-        options: dict[str, Any] = {"dynamic": not fixed}
-        self.to_raw.compile_kernels(**options)
-        self.add_noise.compile_kernels(**options)
+        self.to_raw.compile_kernels(dynamic=not fixed)
+        self.add_noise.compile_kernels(dynamic=not fixed)
 
     def __call__(self, views: Sequence[View]) -> list[SynthesizedSample]:
         """Synthesise the samples of views that share one shape and dtype."""
@@ -124,5 +124,5 @@ class Synthesizer:
 
 def to_dn(unit: Tensor, levels: Levels) -> NDArray[np.uint16]:
     """Quantise on the device and bring the DN to the host as ``(B, 4, h, w)`` uint16."""
-    array: NDArray[np.uint16] = quantize(unit, levels).to(torch.uint16).cpu().numpy()
+    array: NDArray[np.uint16] = quantize(unit, levels).cpu().numpy()
     return array

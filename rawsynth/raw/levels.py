@@ -1,18 +1,10 @@
-"""Digital numbers (DN) and the unit scale: the only place, with the codecs, where DN exist.
-
-On the unit scale black is 0 and white (saturation) is 1; values below 0 are noise under the black level and are real.
-"""
+"""Black level, white level and bits of stored digital numbers (DN); what they are worth is in :mod:`.quantize`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rawsynth.errors import UsageError
-
-if TYPE_CHECKING:
-    # The command line reads levels before it is known whether torch is needed at all.
-    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -48,21 +40,3 @@ class Levels:
 
 CLEAN_LEVELS = Levels(black_level=0, white_level=65535, bits=16)
 """Levels of a stored clean image: the unit scale at full 16-bit precision."""
-
-
-def quantize(unit: Tensor, levels: Levels) -> Tensor:
-    """Round the unit scale to DN, once; values clip at 0 DN and at the white level.
-
-    Args:
-        unit: float, any shape; black 0, white 1, negatives kept down to ``-black / (white - black)``.
-
-    Returns:
-        int32 DN of the same shape: ``round(unit * (white - black) + black)`` in [0, white].
-    """
-    dn = unit.float() * levels.range_dn + levels.black_level
-    return dn.round().clamp(0, levels.white_level).int()
-
-
-def dequantize(dn: Tensor, levels: Levels) -> Tensor:
-    """Return DN on the unit scale as float32: ``(dn - black) / (white - black)``; DN under black stay negative."""
-    return (dn.float() - levels.black_level) / levels.range_dn

@@ -76,9 +76,9 @@ class AddNoise(Transform):
         camera = self.camera.name if self.camera else None
         return f"model={self.model.name!r}, {camera=}, iso={self.iso_range}, levels={self.levels}, seed={self.seed}"
 
-    def compile_kernels(self, **options: Any) -> AddNoise:
-        """Compile the device part with ``torch.compile(**options)``; drawing parameters stays Python. Returns self."""
-        self._add = torch.compile(self.model.add, **options)
+    def compile_kernels(self, dynamic: bool | None = None) -> AddNoise:
+        """Compile the device part with ``torch.compile(dynamic=...)``; drawing parameters stays Python. Returns self."""
+        self._add = torch.compile(self.model.add, dynamic=dynamic)
         return self
 
     def forward(

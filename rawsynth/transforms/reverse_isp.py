@@ -81,9 +81,9 @@ class ReverseISP(Transform):
         """Show what is fixed."""
         return ", ".join(f"{k}={v!r}" for k, v in {**self.fixed, "seed": self.seed}.items())
 
-    def compile_kernels(self, **options: Any) -> ReverseISP:
-        """Compile the device part with ``torch.compile(**options)``; drawing parameters stays Python. Returns self."""
-        self.method.compile_kernels(**options)
+    def compile_kernels(self, dynamic: bool | None = None) -> ReverseISP:
+        """Compile the device part with ``torch.compile(dynamic=...)``; drawing parameters stays Python. Returns self."""
+        self.method.compile_kernels(dynamic)
         return self
 
     def forward(

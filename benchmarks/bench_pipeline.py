@@ -1,0 +1,176 @@
+"""The whole pipeline against a null pipeline: what synthesis costs beside decoding and writing.
+
+    python benchmarks/bench_pipeline.py
+
+Input: 504x504 JPEG tiles of the real photographs that scikit-image ships. The null pipeline is the same code with the
+synthesis replaced by ready arrays of the same size: it decodes, encodes, checksums and writes, no transform. Runs
+alternate in one process; the table gives medians. Peak memory is that of fresh processes, for 100 and 1,000 images.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+from PIL import Image
+from skimage import data
+
+from rawsynth.engine.local import available_cores, one_thread_an_operation
+from rawsynth.pipeline.config import GenerateConfig, build_config
+from rawsynth.pipeline.dataset import open_dataset
+from rawsynth.pipeline.run import run_shard
+from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer
+from rawsynth.pipeline.views import View, ViewMaker
+
+SIDE = 504
+
+
+def make_tiles(folder: Path, count: int) -> None:
+    """Write ``count`` JPEG tiles, cut at seeded places from real photographs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    photographs = [Image.fromarray(getattr(data, name)()) for name in ("astronaut", "coffee", "chelsea", "rocket")]
+    large = [p.resize((p.width * 1200 // min(p.size), p.height * 1200 // min(p.size))) for p in photographs]
+    for index in range(count):
+        photo = large[index % len(large)]
+        x, y = (int(rng.integers(extent - SIDE + 1)) for extent in photo.size)
+        photo.crop((x, y, x + SIDE, y + SIDE)).save(folder / f"{index:05d}.jpg", quality=90)
+
+
+class NullSynthesizer:
+    """Hands out arrays of the right size without computing anything."""
+
+    device = torch.device("cpu")
+
+    def __init__(self) -> None:
+        planes = np.random.default_rng(0).integers(0, 16384, (4, SIDE // 2, SIDE // 2), dtype=np.uint16)
+        self.arrays = {"clean.npy": planes, "noisy.npy": planes}
+
+    def __call__(self, views: Sequence[View]) -> list[SynthesizedSample]:
+        return [SynthesizedSample(view, self.arrays, {"key": view.key}) for view in views]
+
+
+def configure(root: Path, images: Path, compiled: bool) -> GenerateConfig:
+    """The measured configuration: unprocess and heteroscedastic noise, full 504x504 images."""
+    return build_config(
+        {
+            "input": str(images),
+            "output": str(root),
+            "image": {"crop": SIDE},
+            "noise": {"noise": "heteroscedastic_gaussian"},
+            "compute": {"device": "cpu", "compile": "on" if compiled else "off"},
+        }
+    )
+
+
+def seconds_a_shard(config: GenerateConfig, synthesizer: object) -> float:
+    """Make the corpus's one shard and return the time it takes."""
+    shutil.rmtree(config.output, ignore_errors=True)
+    shard = open_dataset(config, print).shards[0]
+    started = time.perf_counter()
+    run_shard(shard, config, synthesizer, available_cores())  # type: ignore[arg-type]
+    return time.perf_counter() - started
+
+
+def stage_costs(config: GenerateConfig, synthesizer: Synthesizer) -> dict[str, float]:
+    """Single-threaded milliseconds an image, stage by stage."""
+    from rawsynth.pipeline.reader import SourceSample, read_shard
+    from rawsynth.pipeline.run import encode_sample
+    from rawsynth.pipeline.writer import ShardWriter
+
+    shutil.rmtree(config.output, ignore_errors=True)
+    shard = open_dataset(config, print).shards[0]
+    sources = [s for s in read_shard(shard, ()) if isinstance(s, SourceSample)][:64]
+    maker = ViewMaker(config.seed, config.read, config.image)
+    views: list[View] = []
+    costs = {"read + decode": _time(lambda: views.extend(v for s in sources for v in cast(list[View], maker(s))))}
+    samples: list[SynthesizedSample] = []
+    batches = [views[i : i + 15] for i in range(0, len(views), 15)]
+    synthesizer(batches[0])
+    costs["unprocess + noise + DN"] = _time(lambda: samples.extend(s for b in batches for s in synthesizer(b)))
+    encoded = []
+    costs["encode npy and json"] = _time(lambda: encoded.extend(encode_sample(s, False) for s in samples))
+    with ShardWriter(config.output, "stage-costs", 10**12) as writer:
+        costs["sha256 + tar + write"] = _time(lambda: [writer.write(e.key, e.members) for e in encoded])
+    return {name: 1000 * value / len(sources) for name, value in costs.items()}
+
+
+def _time(run: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    run()
+    return time.perf_counter() - started
+
+
+def peak_memory(images: int, compiled: bool) -> float:
+    """Peak resident MB of a fresh process that makes a corpus of so many images in one shard."""
+    command = [sys.executable, __file__, "--memory-of", str(images), *(["--compiled"] if compiled else [])]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=240)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--compiled", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    root = Path(tempfile.mkdtemp(prefix="rawsynth-bench-"))
+    try:
+        with one_thread_an_operation():
+            if args.memory_of:
+                measure_memory(root, args.memory_of, args.compiled)
+            else:
+                measure_speed(root, args.images, args.rounds)
+    finally:
+        shutil.rmtree(root)
+
+
+def measure_memory(root: Path, images: int, compiled: bool) -> None:
+    """Make a corpus and print this process's peak memory in MB."""
+    make_tiles(root / "in", images)
+    config = configure(root / "out", root / "in", compiled)
+    seconds_a_shard(config, Synthesizer(config))
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+
+
+def measure_speed(root: Path, images: int, rounds: int) -> None:
+    """Print rates, ratios, the single stages and memory."""
+    make_tiles(root / "in", images)
+    eager, compiled = (configure(root / name, root / "in", name == "compiled") for name in ("eager", "compiled"))
+    null = configure(root / "null", root / "in", False)
+    runs = {"null": (null, NullSynthesizer()), "eager": (eager, Synthesizer(eager))}
+    runs["compiled"] = (compiled, Synthesizer(compiled))
+    for config, synthesizer in runs.values():
+        seconds_a_shard(config, synthesizer)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds):
+        for name, (config, synthesizer) in runs.items():
+            times[name].append(seconds_a_shard(config, synthesizer))
+    rates = {name: images / statistics.median(values) for name, values in times.items()}
+    print(f"torch {torch.__version__}, {available_cores()} cores, {images} JPEG tiles of {SIDE}x{SIDE}, {rounds} times")
+    for name, rate in rates.items():
+        ratios = sorted(n / t for n, t in zip(times["null"], times[name], strict=True))
+        spread = f"({ratios[0]:.2f}-{ratios[-1]:.2f})"
+        print(f"{name:10} {rate:7.1f} images/s   {statistics.median(ratios):.2f} of null {spread}")
+    print("\none core, ms an image, compiled")
+    for stage, cost in stage_costs(compiled, runs["compiled"][1]).items():
+        print(f"  {stage:24} {cost:6.2f}")
+    print("\npeak memory of a fresh process")
+    for count in (100, 1000):
+        print(f"  {count:5} images: {peak_memory(count, False):6.0f} MB eager")
+
+
+if __name__ == "__main__":
+    main()

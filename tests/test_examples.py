@@ -1,0 +1,34 @@
+"""The examples run as a user runs them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+
+
+def run_example(name: str, *arguments: str) -> str:
+    command = [sys.executable, str(EXAMPLES / name), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_transform_example() -> None:
+    out = run_example("01_transform.py")
+    assert "(4, 4, 128, 128)" in out
+    assert "chelsea alone equals chelsea in the batch: True" in out
+
+
+@pytest.mark.slow
+def test_generate_then_train(tmp_path: Path) -> None:
+    out = run_example("02_generate.py", str(tmp_path))
+    assert "32 samples from 4 photographs, sound: True" in out
+    steps = run_example("03_train_denoiser_step.py", str(tmp_path / "corpus"), "30")
+    first, last = (float(line.split("L1 ")[1].split(",")[0]) for line in steps.splitlines())
+    assert last < first

@@ -1,0 +1,49 @@
+"""The README's blocks run as they are printed."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from rawsynth.cli.main import build_parser
+from rawsynth.engine.local import generate
+from rawsynth.pipeline.config import build_config
+
+README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+@pytest.fixture
+def corpus_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
+    """A working folder that holds `corpus/`, as the README assumes."""
+    monkeypatch.chdir(tmp_path)
+    generate(build_config({"input": str(photos), "output": "corpus", "image": {"crop": 32}}))
+
+
+@pytest.mark.usefixtures("corpus_here")
+def test_python_blocks_run() -> None:
+    names: dict[str, object] = {}
+    assert len(blocks("python")) == 3
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), names)
+    assert names["pair"]["noisy"].shape == (4, 16, 16)  # type: ignore[index]
+
+
+def test_commands_parse() -> None:
+    commands = [line for block in blocks("bash") for line in block.splitlines() if line.startswith("rawsynth")]
+    assert len(commands) >= 5
+    for command in commands:
+        assert build_parser().parse_args(shlex.split(command, comments=True)[1:]).run
+
+
+def test_toml_block_is_a_configuration() -> None:
+    (block,) = blocks("toml")
+    config = build_config(tomllib.loads(block))
+    assert config.image.crop == (256, 256) and config.noise.realizations == 2
