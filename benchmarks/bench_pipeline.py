@@ -10,7 +10,6 @@ alternate in one process; the table gives medians. Peak memory is that of fresh 
 from __future__ import annotations
 
 import argparse
-import resource
 import shutil
 import statistics
 import subprocess
@@ -69,7 +68,7 @@ def configure(root: Path, images: Path, compiled: bool) -> GenerateConfig:
             "output": str(root),
             "image": {"crop": SIDE},
             "noise": {"noise": "heteroscedastic_gaussian"},
-            "compute": {"device": "cpu", "compile": "on" if compiled else "off"},
+            "compute": {"device": "cpu", "compile": "on" if compiled else "off", "batch_pixels": 2_000_000},
         }
     )
 
@@ -96,7 +95,7 @@ def stage_costs(config: GenerateConfig, synthesizer: Synthesizer) -> dict[str, f
     views: list[View] = []
     costs = {"read + decode": _time(lambda: views.extend(v for s in sources for v in cast(list[View], maker(s))))}
     samples: list[SynthesizedSample] = []
-    batches = [views[i : i + 15] for i in range(0, len(views), 15)]
+    batches = [views[i : i + 7] for i in range(0, len(views), 7)]
     synthesizer(batches[0])
     costs["unprocess + noise + DN"] = _time(lambda: samples.extend(s for b in batches for s in synthesizer(b)))
     encoded = []
@@ -112,10 +111,26 @@ def _time(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def peak_memory(images: int, compiled: bool) -> float:
-    """Peak resident MB of a fresh process that makes a corpus of so many images in one shard."""
-    command = [sys.executable, __file__, "--memory-of", str(images), *(["--compiled"] if compiled else [])]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+_CHILD = """
+import resource, sys
+import torch
+from rawsynth import cli
+from rawsynth import AddNoise, ReverseISP
+idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert cli.main(sys.argv[1:]) == 0
+print(idle / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def peak_memory(root: Path, images: int, compiled: str) -> tuple[float, float]:
+    """Resident MB of a fresh ``rawsynth generate`` of so many images in one shard: after importing, and at its peak."""
+    make_tiles(root / f"in-{images}", images)
+    output = root / f"out-{images}-{compiled}"
+    options = ["--crop", str(SIDE), "--noise", "heteroscedastic_gaussian", "--compile", compiled, "--quiet"]
+    command = [sys.executable, "-c", _CHILD, "generate", str(root / f"in-{images}"), str(output), *options]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    shutil.rmtree(output)
+    return float(out[-2]), float(out[-1])
 
 
 def main() -> None:
@@ -123,26 +138,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=240)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--compiled", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="rawsynth-bench-"))
     try:
         with one_thread_an_operation():
-            if args.memory_of:
-                measure_memory(root, args.memory_of, args.compiled)
-            else:
-                measure_speed(root, args.images, args.rounds)
+            measure_speed(root, args.images, args.rounds)
+        print("\nresident memory of a fresh process, MB")
+        for count in (100, 1000):
+            for compiled in ("off", "on"):
+                idle, peak = peak_memory(root, count, compiled)
+                print(f"  {count:5} images, compile {compiled:3}: {peak:6.0f} at the peak, {idle:.0f} after importing")
     finally:
         shutil.rmtree(root)
-
-
-def measure_memory(root: Path, images: int, compiled: bool) -> None:
-    """Make a corpus and print this process's peak memory in MB."""
-    make_tiles(root / "in", images)
-    config = configure(root / "out", root / "in", compiled)
-    seconds_a_shard(config, Synthesizer(config))
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 
 def measure_speed(root: Path, images: int, rounds: int) -> None:
@@ -167,9 +174,6 @@ def measure_speed(root: Path, images: int, rounds: int) -> None:
     print("\none core, ms an image, compiled")
     for stage, cost in stage_costs(compiled, runs["compiled"][1]).items():
         print(f"  {stage:24} {cost:6.2f}")
-    print("\npeak memory of a fresh process")
-    for count in (100, 1000):
-        print(f"  {count:5} images: {peak_memory(count, False):6.0f} MB eager")
 
 
 if __name__ == "__main__":

@@ -77,7 +77,8 @@ def main() -> None:
         return [plain_noise(raw) for raw in clean] if noise else clean
 
     eager, compiled = ReverseISP(), ReverseISP().compile_kernels()
-    runs = {"plain transcription": lambda: plain(False), "eager": lambda: eager(srgb), "compiled": lambda: compiled(srgb)}
+    runs = {"plain transcription": lambda: plain(False), "eager": lambda: eager(srgb)}
+    runs["compiled"] = lambda: compiled(srgb)
     print("\nunprocess, clean RAW out")
     print_table(side_by_side(runs, args.rounds), args.batch, "plain transcription")
 

@@ -20,18 +20,15 @@ import rawsynth
 
 def main() -> None:
     """Take a few steps and print the loss."""
-    corpus, steps = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 20
+    corpus, steps = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 150
     torch.manual_seed(0)
     dataset = rawsynth.open_corpus(corpus, shuffle=100, seed=0)
     # One worker, because a small corpus has one part; WebDataset splits parts among workers.
     loader = DataLoader(dataset, batch_size=8, num_workers=1)
 
-    last = nn.Conv2d(32, 4, 3, padding=1)
-    nn.init.zeros_(last.weight)
-    nn.init.zeros_(last.bias)  # starts as the identity
-    middle = nn.Conv2d(32, 32, 3, padding=1)
-    denoiser = nn.Sequential(nn.Conv2d(8, 32, 3, padding=1), nn.ReLU(), middle, nn.ReLU(), last)
-    optimizer = torch.optim.Adam(denoiser.parameters(), lr=2e-3)
+    first, middle, last = (nn.Conv2d(a, b, 3, padding=1) for a, b in ((8, 32), (32, 32), (32, 4)))
+    denoiser = nn.Sequential(first, nn.ReLU(), middle, nn.ReLU(), last)
+    optimizer = torch.optim.Adam(denoiser.parameters(), lr=3e-3)
     for step, batch in enumerate(islice(chain.from_iterable(repeat(loader)), steps)):
         noisy, clean, variance = batch["noisy"], batch["clean"], batch["variance"]
         estimate = noisy + denoiser(torch.cat([noisy, variance.sqrt()], dim=1))
@@ -40,7 +37,8 @@ def main() -> None:
         loss.backward()
         optimizer.step()
         if step in (0, steps - 1):
-            print(f"step {step + 1}: L1 {loss.item():.4f}, of the noisy input {(noisy - clean).abs().mean():.4f}")
+            before = nn.functional.l1_loss(noisy, clean)
+            print(f"step {step + 1}: error {loss / before:.3f} of the noisy input's")
 
 
 if __name__ == "__main__":

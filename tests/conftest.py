@@ -14,6 +14,7 @@ import fsspec
 import numpy as np
 import pytest
 from PIL import Image
+from hypothesis import strategies as st
 from skimage import data
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")
@@ -150,6 +151,83 @@ def make_corpus() -> Callable[..., Any]:
         return generate(build_config({"input": str(source), "output": str(output), "run": run, **values}))
 
     return make
+
+
+def _levels() -> st.SearchStrategy[dict[str, int]]:
+    depths = st.integers(8, 16).flatmap(lambda bits: st.tuples(st.just(bits), st.integers(1, 2**bits - 1)))
+    return depths.flatmap(
+        lambda pair: st.fixed_dictionaries(
+            {"bits": st.just(pair[0]), "white_level": st.just(pair[1]), "black_level": st.integers(0, pair[1] - 1)}
+        )
+    )
+
+
+def _shares() -> st.SearchStrategy[dict[str, float]]:
+    weights = st.dictionaries(st.text("abcXY01", min_size=1, max_size=5), st.integers(1, 9), min_size=1, max_size=4)
+    return weights.map(lambda parts: {name: weight / sum(parts.values()) for name, weight in parts.items()})
+
+
+def _config_values() -> st.SearchStrategy[dict[str, Any]]:
+    positive, plane = st.floats(0.125, 1e6), st.floats(0, 1)
+    planes = plane | st.lists(plane, min_size=4, max_size=4)
+    rows = st.lists(st.lists(st.floats(-2, 2), min_size=3, max_size=3), min_size=3, max_size=3)
+    options: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+        "read": {
+            "keep": st.lists(st.text("abcxyz", min_size=1, max_size=4), max_size=3),
+            "limit": st.integers(1, 10**6),
+            "images_per_shard": st.integers(1, 10**6),
+            "splits": _shares(),
+        },
+        "image": {
+            "max_pixels": st.integers(1, 10**12),
+            "min_side": st.integers(2, 500),
+            "max_clipped": st.floats(0, 1),
+            "downscale": st.floats(1, 16),
+            "crop": st.lists(st.integers(1, 600).map(lambda half: 2 * half), min_size=2, max_size=2),
+        },
+        "method": {
+            "method": st.sampled_from(["unprocess", "another"]),
+            "weights": st.sampled_from(["default", "my weights.safetensors"]),
+            "camera": st.sampled_from(["Sony ILCE-7SM2", "own.toml"]),
+            "cfa": st.sampled_from(["RGGB", "GBRG", "camera"]),
+            "cam_from_srgb": rows,
+            "white_balance": st.lists(positive, min_size=2, max_size=2),
+            "rgb_gain": positive,
+        },
+        "noise": {
+            "noise": st.sampled_from(["poisson_gaussian", "heteroscedastic_gaussian"]),
+            "iso": positive | st.lists(positive, min_size=2, max_size=2),
+            "shot": planes,
+            "read": planes,
+            "realizations": st.integers(1, 99),
+        },
+        "compute": {
+            "device": st.sampled_from(["auto", "cpu", "cuda:1"]),
+            "dtype": st.sampled_from(["float32", "bfloat16", "float16"]),
+            "compile": st.sampled_from(["auto", "on", "off"]),
+            "batch_pixels": st.integers(1, 10**9),
+        },
+        "run": {
+            **{name: st.integers(1, 99) for name in ("threads", "max_errors")},
+            **{
+                name: st.booleans()
+                for name in ("retry_errors", "extend", "overwrite", "dry_run", "quiet", "json_log")
+            },
+        },
+    }
+    sections = {name: st.fixed_dictionaries({}, optional=fields) for name, fields in options.items()}
+    output = st.fixed_dictionaries({}, optional={"part_size": st.integers(1, 10**12), "srgb": st.booleans()})
+    sections["write"] = st.tuples(st.just({}) | _levels(), output).map(lambda pair: {**pair[0], **pair[1]})
+    return st.fixed_dictionaries(
+        {"input": st.sampled_from(["photos", "s3://bucket/{0..9}.tar"]), "output": st.just("corpus")},
+        optional={"seed": st.integers(-(2**40), 2**40), **sections},
+    )
+
+
+@pytest.fixture(scope="session")
+def config_values() -> st.SearchStrategy[dict[str, Any]]:
+    """Strategy of nested option values as JSON and TOML hold them: any valid choice of any fields."""
+    return _config_values()
 
 
 @dataclass(frozen=True)

@@ -34,13 +34,14 @@ def report(config: GenerateConfig) -> int:
     run = config.run.model_copy(update={"overwrite": False, "extend": False})
     dataset = open_dataset(config.model_copy(update={"run": run}), lambda message: print(f"note: {message}"))
     shards = dataset.shards
-    synthesizer = Synthesizer(dataset.config)
+    compute = dataset.config.compute
+    # Eight images do not repay compiling; a compiled run will be faster than what is measured here.
+    eager = dataset.config.model_copy(update={"compute": compute.model_copy(update={"compile": "off"})})
     images, exact = count_images(shards)
-    probe = run_probe(shards[0], dataset.config, synthesizer)
+    probe = run_probe(shards[0], eager, Synthesizer(eager))
     about = "" if exact else "about "
     size = sum(shard.size for shard in shards)
     print(f"input   {config.input}: {len(shards)} shards, {about}{images} images, {size / 1e6:.1f} MB")
-    compute = dataset.config.compute
     print(f"method  {config.method.method}, noise {config.noise.noise}; {compute.device}, compile {compute.compile}")
     if not probe.samples:
         print(f"output  unknown: none of the first {probe.images} images gives a sample ({probe.lost} unreadable)")
@@ -50,7 +51,8 @@ def report(config: GenerateConfig) -> int:
         f"output  {config.output}: about {round(probe.samples * scale)} samples, {probe.bytes * scale / 1e6:.1f} MB, "
         f"{probe.bytes // probe.samples} bytes a sample"
     )
-    print(f"time    about {_duration(probe.seconds * scale)} on one core, from {probe.images} images")
+    slower = ", measured without compiling" if compute.compile == "on" else ""
+    print(f"time    about {_duration(probe.seconds * scale)}, from {probe.images} images one after the other{slower}")
     print("nothing was written (--dry-run)")
     return 0
 
@@ -77,7 +79,7 @@ def run_probe(shard: Shard, config: GenerateConfig, synthesizer: Synthesizer) ->
         probe.images += isinstance(source, SourceSample)
         if probe.images >= _PROBE_IMAGES:
             break
-    for batch in batch_views(results, config.compute.batch_pixels):
+    for batch in batch_views(results, config.compute.budget()):
         _add_batch(probe, batch, config, synthesizer)
     probe.seconds = time.perf_counter() - started
     return probe

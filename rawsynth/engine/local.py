@@ -16,7 +16,7 @@ from rawsynth.pipeline.dataset import DATASET_FILE, Dataset, accept_changes, ope
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.record import RECORD_FOLDER, ShardRecord
 from rawsynth.pipeline.run import Progress, run_shard
-from rawsynth.pipeline.synthesize import Synthesizer
+from rawsynth.pipeline.synthesize import Synthesizer, make_transforms
 
 
 @dataclass
@@ -83,10 +83,11 @@ def generate(config: GenerateConfig, observer: Observer | None = None) -> Summar
         Counts over the whole corpus and the shards that failed.
 
     Raises:
-        UsageError, CorpusError: nothing was done.
+        UsageError, CorpusError: nothing was done; a corpus of another configuration is not touched.
         OutputError: the output cannot be written; what is finished stays finished.
     """
     observer = observer or Observer()
+    make_transforms(config)
     dataset = open_dataset(config, observer.tell)
     synthesizer = Synthesizer(dataset.config)
     storage.prepare_folder(config.output)

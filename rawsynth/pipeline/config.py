@@ -172,7 +172,14 @@ class ComputeConfig(Section):
         default="float32", description="autocast type of a learned method; physics stays in float32"
     )
     compile: Literal["auto", "on", "off"] = Field(default="auto", description="torch.compile; auto: for large corpora")
-    batch_pixels: int = Field(default=4_000_000, gt=0, description="source pixels a batch")
+    batch_pixels: int | None = Field(
+        default=None, gt=0, description="source pixels a batch; 2 million on a CPU, 16 million on a GPU if not given"
+    )
+
+    def budget(self) -> int:
+        """Source pixels a batch, once decided."""
+        assert self.batch_pixels is not None, "environment.decide() has not run"
+        return self.batch_pixels
 
 
 class RunConfig(Section):

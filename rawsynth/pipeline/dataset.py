@@ -81,8 +81,9 @@ def open_dataset(config: GenerateConfig, tell: Callable[[str], None]) -> Dataset
         tell: takes messages for the user.
 
     Raises:
-        CorpusError: the corpus has another configuration or input, or the folder holds other files.
-        UsageError: output and input contain each other, or the input holds nothing.
+        CorpusError: the corpus's plan is damaged.
+        UsageError: the corpus has another configuration or input, the folder holds other files, output and input
+            contain each other, or the input holds nothing.
     """
     check_apart(config.input, config.output)
     found = Dataset.load(config.output)
@@ -148,11 +149,12 @@ def accept_changes(dataset: Dataset, shard: Shard) -> Dataset:
 
 def _check_same(found: Dataset, config: GenerateConfig) -> None:
     compute = found.config.compute
-    # What was asked as auto, then as now, is what was decided then.
+    # What is left open now is what was decided then.
     asked = config.compute.model_copy(
         update={
             "device": compute.device if config.compute.device == "auto" else config.compute.device,
             "compile": compute.compile if config.compute.compile == "auto" else config.compute.compile,
+            "batch_pixels": config.compute.batch_pixels or compute.batch_pixels,
         }
     )
     before = _flat({"input": _place(found.config.input), **found.config.byte_fields()})
@@ -160,7 +162,7 @@ def _check_same(found: Dataset, config: GenerateConfig) -> None:
     now = _flat({"input": _place(config.input), **fields})
     changed = [f"{name} {before.get(name)!r} -> {now.get(name)!r}" for name in now if now[name] != before.get(name)]
     if changed:
-        raise CorpusError(
+        raise UsageError(
             f"{config.output} holds a corpus of another configuration: {'; '.join(changed)}. Choose another output, "
             "go back to the options it was started with, or start it afresh with --overwrite."
         )
@@ -195,14 +197,14 @@ def check_apart(source: str, output: str) -> None:
 
 
 def refuse_foreign_files(output: str) -> None:
-    """Raise CorpusError if the output folder holds files but no corpus."""
+    """Raise UsageError if the output folder holds files but no corpus."""
     if not storage.exists(output):
         return
     if not storage.is_folder(output):
         raise UsageError(f"output {output} is a file; give a folder.")
     foreign = [path for path, _ in storage.walk_files(output) if not path.split("/")[-1].startswith(".")]
     if foreign:
-        raise CorpusError(
+        raise UsageError(
             f"{output} holds {len(foreign)} files, such as {foreign[0]!r}, but no {DATASET_FILE}. "
             "Choose an empty folder."
         )

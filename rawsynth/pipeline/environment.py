@@ -9,10 +9,13 @@ from importlib import metadata, util
 
 import torch
 
+from rawsynth.errors import UsageError
 from rawsynth.pipeline.config import ComputeConfig
 
 # Below this much input, compiling (about a minute on two cores, once a machine) costs more than it saves.
 AUTO_COMPILE_BYTES = 1_000_000_000
+# More than this gains nothing on two cores and costs memory; a GPU wants more to do at once.
+BATCH_PIXELS = {"cpu": 2_000_000, "cuda": 16_000_000}
 
 
 @cache
@@ -35,15 +38,22 @@ def _version(package: str) -> str:
 
 
 def decide(compute: ComputeConfig, input_bytes: int) -> ComputeConfig:
-    """Replace ``auto`` by what this machine and this much input call for."""
+    """Replace what is left open by what this machine and this much input call for.
+
+    Raises:
+        UsageError: an unknown device.
+    """
     device = compute.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device.partition(":")[0] not in BATCH_PIXELS:
+        raise UsageError(f"unknown device {device!r}; choose from: auto, cpu, cuda, cuda:N.")
     compiled = compute.compile
     if compiled == "auto":
         worth_it = input_bytes >= AUTO_COMPILE_BYTES and can_compile(device)
         compiled = "on" if worth_it else "off"
-    return compute.model_copy(update={"device": device, "compile": compiled})
+    pixels = compute.batch_pixels or BATCH_PIXELS[torch.device(device).type]
+    return compute.model_copy(update={"device": device, "compile": compiled, "batch_pixels": pixels})
 
 
 def can_compile(device: str) -> bool:

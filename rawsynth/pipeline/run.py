@@ -102,7 +102,7 @@ def read_batches(shard: Shard, config: GenerateConfig, pool: ThreadPoolExecutor,
     """Read, decode and batch a shard's images."""
     make_views = ViewMaker(config.seed, config.read, config.image)
     sources = read_shard(shard, config.read.keep)
-    return batch_views(ordered_map(pool, make_views, sources, window=threads + 2), config.compute.batch_pixels)
+    return batch_views(ordered_map(pool, make_views, sources, window=threads + 2), config.compute.budget())
 
 
 @dataclass(frozen=True)

@@ -40,26 +40,12 @@ class Synthesizer:
     """
 
     def __init__(self, config: GenerateConfig) -> None:
-        method, noise, compute = config.method, config.noise, config.compute
+        compute = config.compute
         self.device = torch.device(compute.device)
         if self.device.type == "cuda" and not torch.cuda.is_available():
             raise UsageError(f"device {compute.device!r} is not available; use --device cpu.")
-        self.to_raw = ReverseISP(
-            method.method,
-            method.weights,
-            camera=method.camera,
-            cfa=method.cfa,
-            cam_from_srgb=method.cam_from_srgb,
-            white_balance=method.white_balance,
-            rgb_gain=method.rgb_gain,
-            seed=config.seed,
-        )
-        # A camera states colour; it states noise too only where an ISO is asked for.
-        camera = method.camera if noise.iso is not None else None
-        self.add_noise = AddNoise(
-            noise.noise, camera=camera, iso=noise.iso, shot=noise.shot, read=noise.read, seed=config.seed
-        )
-        self.realizations = noise.realizations
+        self.to_raw, self.add_noise = make_transforms(config)
+        self.realizations = config.noise.realizations
         self.levels = config.write.levels()
         self.autocast_dtype = getattr(torch, compute.dtype)
         self.padded_batch: int | None = None
@@ -70,7 +56,7 @@ class Synthesizer:
         fixed = config.image.crop is not None
         if config.image.crop is not None:
             # One shape for all batches: a short one is padded, so nothing is ever compiled twice.
-            self.padded_batch = batch_size(*config.image.crop, config.compute.batch_pixels)
+            self.padded_batch = batch_size(*config.image.crop, config.compute.budget())
         self.to_raw.compile_kernels(dynamic=not fixed)
         self.add_noise.compile_kernels(dynamic=not fixed)
 
@@ -120,6 +106,29 @@ class Synthesizer:
     def _noise_json(self, params: Mapping[str, Any]) -> dict[str, Any]:
         shot, read = self.add_noise.model.shot_read(params["params"])
         return {"noise": dict(params), "shot": list(shot), "read": list(read)}
+
+
+def make_transforms(config: GenerateConfig) -> tuple[ReverseISP, AddNoise]:
+    """Build the two transforms that a configuration names; cheap, so it serves to check one too.
+
+    Raises:
+        UnknownNameError, UsageError: a name that no table lists, or values that make no sense together.
+    """
+    method, noise = config.method, config.noise
+    to_raw = ReverseISP(
+        method.method,
+        method.weights,
+        camera=method.camera,
+        cfa=method.cfa,
+        cam_from_srgb=method.cam_from_srgb,
+        white_balance=method.white_balance,
+        rgb_gain=method.rgb_gain,
+        seed=config.seed,
+    )
+    # A camera states colour; it states noise too only where an ISO is asked for.
+    camera = method.camera if noise.iso is not None else None
+    add_noise = AddNoise(noise.noise, camera=camera, iso=noise.iso, shot=noise.shot, read=noise.read, seed=config.seed)
+    return to_raw, add_noise
 
 
 def to_dn(unit: Tensor, levels: Levels) -> NDArray[np.uint16]:

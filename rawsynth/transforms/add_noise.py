@@ -77,7 +77,7 @@ class AddNoise(Transform):
         return f"model={self.model.name!r}, {camera=}, iso={self.iso_range}, levels={self.levels}, seed={self.seed}"
 
     def compile_kernels(self, dynamic: bool | None = None) -> AddNoise:
-        """Compile the device part with ``torch.compile(dynamic=...)``; drawing parameters stays Python. Returns self."""
+        """Compile the device part with ``torch.compile(dynamic=...)`` and return self; draws stay Python."""
         self._add = torch.compile(self.model.add, dynamic=dynamic)
         return self
 

@@ -82,7 +82,7 @@ class ReverseISP(Transform):
         return ", ".join(f"{k}={v!r}" for k, v in {**self.fixed, "seed": self.seed}.items())
 
     def compile_kernels(self, dynamic: bool | None = None) -> ReverseISP:
-        """Compile the device part with ``torch.compile(dynamic=...)``; drawing parameters stays Python. Returns self."""
+        """Compile the device part with ``torch.compile(dynamic=...)`` and return self; draws stay Python."""
         self.method.compile_kernels(dynamic)
         return self
 
