@@ -22,8 +22,8 @@ def pick(table: Mapping[str, T], name: str, kind: str) -> T:
         ...
     rawsynth.errors.UnknownNameError: unknown method 'unproces'; did you mean 'unprocess'? Choose from: unprocess
     """
-    if name in table:
+    if isinstance(name, str) and name in table:
         return table[name]
-    close = difflib.get_close_matches(name, table, n=1)
-    hint = f" did you mean {close[0]!r}?" if close else ""
-    raise UnknownNameError(f"unknown {kind} {name!r};{hint} Choose from: {', '.join(sorted(table))}")
+    close = difflib.get_close_matches(str(name), table, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else "."
+    raise UnknownNameError(f"unknown {kind} {name!r}{hint} Choose from: {', '.join(sorted(table))}")

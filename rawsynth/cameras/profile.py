@@ -80,8 +80,6 @@ class CameraProfile:
         Raises:
             UsageError: the profile has no noise, or the ISO lies outside its table.
         """
-        if not self.noise:
-            raise UsageError(f"camera {self.name!r} has no noise by ISO; give shot and read instead of iso.")
         low, high = self.iso_range
         if not low <= iso <= high:
             raise UsageError(f"ISO {iso:g} is outside {self.name!r}'s table, {low:g} to {high:g}.")
@@ -91,7 +89,13 @@ class CameraProfile:
 
     @property
     def iso_range(self) -> tuple[float, float]:
-        """Lowest and highest ISO of the noise table."""
+        """Lowest and highest ISO of the noise table.
+
+        Raises:
+            UsageError: the profile has none.
+        """
+        if not self.noise:
+            raise UsageError(f"camera {self.name!r} has no noise by ISO; give shot and read instead of iso.")
         return self.noise[0].iso, self.noise[-1].iso
 
     def _is_high_gain(self, iso: float) -> bool:
@@ -148,11 +152,20 @@ def _from_toml(data: Mapping[str, Any], where: str) -> CameraProfile:
             levels=Levels(levels["black_level"], levels["white_level"], levels["bits"]),
             nominal_levels=bool(levels.get("nominal", False)),
             cam_from_xyz=matrices,
-            noise=tuple(sorted((NoisePoint(*map(float, row)) for row in noise.get("table", [])), key=lambda p: p.iso)),
+            noise=_noise_points(noise.get("table", []), where),
             high_gain_iso=noise.get("high_gain_iso"),
             sources=tuple(data.get("sources", ())),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"camera file {where}: missing or wrong field {error}; see a built-in profile.") from error
+
+
+def _noise_points(table: list[list[float]], where: str) -> tuple[NoisePoint, ...]:
+    points = tuple(sorted((NoisePoint(*map(float, row)) for row in table), key=lambda point: point.iso))
+    if any(min(p.iso, p.gain_dn_per_electron, p.read_sigma_dn) <= 0 for p in points):
+        raise UsageError(f"camera file {where}: ISO, gain and read noise are positive.")
+    if len({p.iso for p in points}) < len(points):
+        raise UsageError(f"camera file {where}: an ISO stands twice in its noise table.")
+    return points

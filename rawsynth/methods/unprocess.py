@@ -73,8 +73,9 @@ def gamma_expansion(values: Tensor) -> Tensor:
 
 
 def linearize(srgb: Tensor) -> Tensor:
-    """Undo tone curve and gamma of float sRGB in [0, 1]; computed in float32 whatever the input's precision."""
-    return gamma_expansion(inverse_smoothstep(srgb.to(torch.float32)))
+    """Undo tone curve and gamma of float sRGB in [0, 1]: in float32, or in float64 if the input has it; float32 out."""
+    precise = srgb if srgb.dtype == torch.float64 else srgb.to(torch.float32)
+    return gamma_expansion(inverse_smoothstep(precise)).to(torch.float32)
 
 
 def linear_table() -> Tensor:
@@ -118,11 +119,10 @@ class Unprocess(ReverseMethod):
     name: ClassVar[str] = "unprocess"
     version: ClassVar[str] = "1"
 
-    table: Tensor
-
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("table", linear_table(), persistent=False)
+        # Not a buffer: casting the model around it to half would cast the table too.
+        self._tables = {torch.device("cpu"): linear_table()}
         self._linearize: Callable[[Tensor], Tensor] = linearize
         self._sample_sites: Callable[..., Tensor] = sample_sites
 
@@ -149,7 +149,10 @@ class Unprocess(ReverseMethod):
     def forward(self, srgb: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
         """Unprocess a batch; see :meth:`ReverseMethod.forward`."""
         if srgb.dtype == torch.uint8:
-            return self._sample_sites(srgb, self.table, tensors["rows"], tensors["luma"], tensors["gains"])
+            if srgb.device not in self._tables:
+                self._tables[srgb.device] = self._tables[torch.device("cpu")].to(srgb.device)
+            table = self._tables[srgb.device]
+            return self._sample_sites(srgb, table, tensors["rows"], tensors["luma"], tensors["gains"])
         if not srgb.is_floating_point():
             raise UsageError(f"sRGB is uint8, or float in [0, 1]; got {srgb.dtype}.")
         # Two kernels: fused into the strided sampling, the transcendental tone curve would not vectorise.

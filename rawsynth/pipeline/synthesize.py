@@ -68,12 +68,12 @@ class Synthesizer:
         method_params = self.to_raw.make_params(len(rows), keys=keys)
         with torch.autocast(self.device.type, self.autocast_dtype, enabled=self.autocast_dtype != torch.float32):
             clean = self.to_raw.apply_params(srgb, method_params)
-        arrays = {"clean.npy": to_dn(clean.packed, CLEAN_LEVELS)}
-        noise_params = {}
+        arrays, noise_params = {}, {}
         for index, member in enumerate(noisy_members(self.realizations)):
             noise_params[member] = self._noise_params(keys, index)
             noisy = self.add_noise.apply_params(clean, noise_params[member])
             arrays[member] = to_dn(noisy.packed, self.levels)
+        arrays["clean.npy"] = to_dn(clean.packed, CLEAN_LEVELS)
         metadata = clean.metadata.to_json()
         return [
             SynthesizedSample(
@@ -132,6 +132,6 @@ def make_transforms(config: GenerateConfig) -> tuple[ReverseISP, AddNoise]:
 
 
 def to_dn(unit: Tensor, levels: Levels) -> NDArray[np.uint16]:
-    """Quantise on the device and bring the DN to the host as ``(B, 4, h, w)`` uint16."""
-    array: NDArray[np.uint16] = quantize(unit, levels).cpu().numpy()
+    """Quantise on the device, using up ``unit``, and bring the DN to the host as ``(B, 4, h, w)`` uint16."""
+    array: NDArray[np.uint16] = quantize(unit, levels, reuse=True).cpu().numpy()
     return array

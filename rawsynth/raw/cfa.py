@@ -67,7 +67,10 @@ def unpack(packed: Tensor) -> Tensor:
     """
     if packed.dim() < 3 or packed.shape[-3] != 4:
         raise UsageError(f"packed RAW is (..., 4, h, w); got {tuple(packed.shape)}.")
-    return torch.nn.functional.pixel_shuffle(packed, 2).squeeze(-3)
+    lead, height, width = packed.shape[:-3], packed.shape[-2], packed.shape[-1]
+    # (..., row, column, h, w) to (..., h, row, w, column); pixel_shuffle would do it for floats only.
+    tiles = packed.reshape(*lead, 2, 2, height, width).movedim((-4, -3), (-3, -1))
+    return tiles.reshape(*lead, 2 * height, 2 * width)
 
 
 def mosaic(rgb: Tensor, cfa: str) -> Tensor:
@@ -99,11 +102,13 @@ def crop(packed: Tensor, top: int, left: int, height: int, width: int) -> Tensor
     """Cut a window given in sensor pixels; even offsets and sizes keep the CFA's phase.
 
     Raises:
-        UsageError: an odd number, or a window that leaves the image.
+        UsageError: an odd number, an empty window, or one that leaves the image.
     """
     sensor_height, sensor_width = 2 * packed.shape[-2], 2 * packed.shape[-1]
     if any(value % 2 for value in (top, left, height, width)):
         raise UsageError(f"a Bayer crop is even in all four numbers; got {(top, left, height, width)}.")
+    if height <= 0 or width <= 0:
+        raise UsageError(f"a crop has positive height and width; got {height}x{width}.")
     if top < 0 or left < 0 or top + height > sensor_height or left + width > sensor_width:
         raise UsageError(f"crop {(top, left, height, width)} leaves the {sensor_height}x{sensor_width} image.")
     return packed[..., top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]

@@ -13,7 +13,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from rawsynth.errors import UsageError
 from rawsynth.raw import cfa as cfa_module
-from rawsynth.raw.metadata import TENSOR_FIELDS, RawMetadata
+from rawsynth.raw.metadata import TENSOR_FIELDS, RawMetadata, plain_index
 
 
 @dataclass(frozen=True)
@@ -98,6 +98,7 @@ class RawImage:
 
     def __getitem__(self, index: Any) -> RawImage:
         self._need_batch()
+        index = plain_index(index)
         return RawImage(self.packed[index], self.metadata[index])
 
     def __iter__(self) -> Iterator[RawImage]:
@@ -119,15 +120,16 @@ def _collate(batch: Sequence[RawImage], *, collate_fn_map: Any = None) -> RawIma
 
 
 def _flatten(image: RawImage) -> tuple[list[Any], Any]:
-    meta = image.metadata
-    leaves = [image.packed, *(getattr(meta, name) for name in TENSOR_FIELDS)]
-    rest = {f.name: getattr(meta, f.name) for f in fields(meta) if f.name not in TENSOR_FIELDS}
-    return leaves, rest
+    values = {field.name: getattr(image.metadata, field.name) for field in fields(image.metadata)}
+    present = [name for name in TENSOR_FIELDS if values[name] is not None]
+    rest = {name: value for name, value in values.items() if name not in present}
+    return [image.packed, *(values[name] for name in present)], (present, rest)
 
 
-def _unflatten(leaves: Any, rest: Any) -> RawImage:
+def _unflatten(leaves: Any, context: Any) -> RawImage:
     packed, *tensors = leaves
-    return RawImage(packed, RawMetadata(**rest, **dict(zip(TENSOR_FIELDS, tensors, strict=True))))
+    present, rest = context
+    return RawImage(packed, RawMetadata(**rest, **dict(zip(present, tensors, strict=True))))
 
 
 default_collate_fn_map[RawImage] = _collate

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -77,6 +78,7 @@ class RawMetadata:
     def __getitem__(self, index: Any) -> RawMetadata:
         if not self.shape:
             raise IndexError("this RawMetadata is of one image; index a batch.")
+        index = plain_index(index)
         picked = {name: take(getattr(self, name), index) for name in SAMPLE_FIELDS}
         return replace(self.map_tensors(lambda t: t[index]), **picked)
 
@@ -139,11 +141,27 @@ def nest(values: Iterator[Any], shape: Sequence[int]) -> Any:
     return tuple(nest(values, shape[1:]) for _ in range(shape[0]))
 
 
-def take(values: Any, index: Any) -> Any:
-    """Index a tuple as a tensor's first dimension is: by an int, a slice, or a list or 1-D tensor of ints or bools."""
-    if isinstance(index, int | slice):
-        return values[index]
-    picks = index.tolist() if isinstance(index, Tensor) else list(index)
-    if picks and isinstance(picks[0], bool):
-        picks = [i for i, keep in enumerate(picks) if keep]
-    return tuple(values[i] for i in picks)
+def plain_index(index: Any) -> int | slice | list[int]:
+    """Reduce what indexes a batch's first dimension to an int, a slice or a list of ints.
+
+    Raises:
+        IndexError: a tuple, None or more than one dimension; index step by step, ``raw[i][j]``.
+    """
+    if isinstance(index, slice):
+        return index
+    if index is Ellipsis:
+        return slice(None)
+    array = np.asarray(index.cpu() if isinstance(index, Tensor) else index)
+    if isinstance(index, tuple) or index is None or array.ndim > 1 or array.dtype.kind not in "iub":
+        if not (isinstance(index, list) and not index):
+            raise IndexError(f"a batch is indexed by an int, a slice, or a list of ints or bools; got {index!r}.")
+        return []
+    if array.ndim == 0:
+        return int(array)
+    picks: list[int] = (np.flatnonzero(array) if array.dtype == np.bool_ else array).tolist()
+    return picks
+
+
+def take(values: Any, index: int | slice | list[int]) -> Any:
+    """Index a tuple as a tensor's first dimension is indexed."""
+    return tuple(values[i] for i in index) if isinstance(index, list) else values[index]

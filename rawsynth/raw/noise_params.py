@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rawsynth.errors import UsageError
 
 Planes = tuple[float, float, float, float]
@@ -42,8 +44,12 @@ def four_planes(value: float | Sequence[float], name: str) -> Planes:
     Raises:
         UsageError: another count, or a value that is negative or not finite.
     """
-    values = [float(value)] * 4 if isinstance(value, int | float) else [float(v) for v in value]
-    if len(values) != 4 or not all(0.0 <= v < float("inf") for v in values):
+    try:
+        array = np.asarray(value, dtype=np.float64) if not isinstance(value, str) else np.empty(0)
+    except (TypeError, ValueError):
+        array = np.empty(0)
+    values = [float(v) for v in (np.full(4, array) if array.ndim == 0 else array.reshape(-1))]
+    if len(values) != 4 or array.ndim > 1 or not all(0.0 <= v < float("inf") for v in values):
         raise UsageError(f"{name} is one number >= 0, or four in the CFA's reading order; got {value!r}.")
     return values[0], values[1], values[2], values[3]
 

@@ -11,17 +11,20 @@ from torch import Tensor
 from rawsynth.raw.levels import Levels
 
 
-def quantize(unit: Tensor, levels: Levels) -> Tensor:
+def quantize(unit: Tensor, levels: Levels, *, reuse: bool = False) -> Tensor:
     """Round the unit scale to DN, once; values clip at 0 DN and at the white level.
 
     Args:
         unit: float, any shape; black 0, white 1, negatives kept down to ``-black / (white - black)``.
+        levels: of the result.
+        reuse: work in ``unit``'s own memory, which then holds nothing of use; over a batch, fresh memory costs more
+            than the arithmetic.
 
     Returns:
         uint16 DN of the same shape: ``round(unit * (white - black) + black)`` in [0, white].
     """
-    # In place on one copy: over a batch, fresh memory costs more than the arithmetic.
-    dn = unit.float().mul(levels.range_dn)
+    dn = unit.float()
+    dn = dn.mul_(levels.range_dn) if reuse else dn.mul(levels.range_dn)
     return dn.add_(levels.black_level).round_().clamp_(0, levels.white_level).to(torch.uint16)
 
 

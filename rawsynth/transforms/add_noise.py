@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -45,7 +46,7 @@ class AddNoise(Transform):
     """
 
     purpose: ClassVar[str] = "noise"
-    override_dims: ClassVar[Mapping[str, int]] = {"iso": 0, "shot": 1, "read": 1, "seed": 0}
+    override_dims: ClassVar[Mapping[str, tuple[int, ...]]] = {"iso": (0,), "shot": (1, 0), "read": (1, 0), "seed": (0,)}
 
     def __init__(
         self,
@@ -89,13 +90,16 @@ class AddNoise(Transform):
         return self.apply_params(raw, self.make_params(raw.shape[:-3].numel(), keys=keys, overrides=overrides))
 
     def _draw(self, seed: int, fixed: Overrides) -> dict[str, Any]:
+        if "iso" in fixed and self.camera is None:
+            raise UsageError("an ISO means something for a camera only; give AddNoise one, or override shot and read.")
         rng = seeding.scalar_rng(seed)
         iso: float | None = None
         if self.levels is not None:
             shot, read = self.levels
         elif self.camera is not None and self.iso_range is not None:
             low, high = (math.log(bound) for bound in self.iso_range)
-            iso = float(fixed.get("iso", math.exp(rng.uniform(low, high)) if low < high else self.iso_range[0]))
+            drawn = math.exp(rng.uniform(low, high)) if low < high else self.iso_range[0]
+            iso = _iso_range(fixed.get("iso", drawn), self.iso_range)[0]
             shot, read = (four_planes(value, "noise") for value in self.camera.shot_read(iso))
         else:
             shot, read = (four_planes(value, "noise") for value in brooks_shot_read(rng))
@@ -105,7 +109,7 @@ class AddNoise(Transform):
             "model": self.model.name,
             "params": {"shot": float32(shot), "read": float32(read)},
             # Of the same hash as the scalars', so that one number replays the sample.
-            "seed": int(fixed.get("seed", seed)),
+            "seed": _check_seed(fixed.get("seed", seed)),
             "rng": seeding.RNG_VERSION,
             "iso": None if iso is None else float32(iso),
         }
@@ -128,6 +132,8 @@ class AddNoise(Transform):
         if len(params) != raw.shape[:-3].numel():
             raise UsageError(f"{raw.shape[:-3].numel()} images need as many parameter entries; got {len(params)}.")
         records = [self._record(p) for p in params]
+        if not records:
+            return RawImage(raw.packed.to(torch.float32), replace(raw.metadata, noise=()))
         device = raw.device
         with torch.no_grad():
             words = seeding.seed_words([record.seed for record in records], device)
@@ -172,7 +178,16 @@ def _explicit_levels(shot: Any, read: Any) -> tuple[Any, Any] | None:
 def _iso_range(iso: float | Sequence[float] | None, table: tuple[float, float]) -> tuple[float, float]:
     if iso is None:
         return table
-    low, high = (iso, iso) if isinstance(iso, int | float) else tuple(iso)
-    if not 0 < low <= high:
+    try:
+        bounds = np.broadcast_to(np.asarray(iso, dtype=np.float64), 2).tolist() if not isinstance(iso, str) else []
+    except (TypeError, ValueError):
+        bounds = []
+    if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1] < math.inf:
         raise UsageError(f"iso is one positive number, or (low, high) with low <= high; got {iso!r}.")
-    return float(low), float(high)
+    return float(bounds[0]), float(bounds[1])
+
+
+def _check_seed(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
+        raise UsageError(f"a seed override is an integer in [0, 2**63); got {seed!r}.")
+    return int(seed)

@@ -26,8 +26,8 @@ class Transform(nn.Module, ABC):
     """
 
     purpose: ClassVar[str]
-    # How many dimensions one sample's value has, by parameter that may be overridden.
-    override_dims: ClassVar[Mapping[str, int]]
+    # How many dimensions one sample's value may have, by parameter that may be overridden; the first that fits counts.
+    override_dims: ClassVar[Mapping[str, tuple[int, ...]]]
 
     def __init__(self, seed: int | None) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class Transform(nn.Module, ABC):
             return seeding.draw_seeds(n)
         if keys is None:
             raise UsageError(f"seed={self.seed} needs keys=[...], one name a sample; or use seed=None for torch's RNG.")
-        if isinstance(keys, str) or len(keys) != n:
+        if isinstance(keys, str) or len(keys) != n or not all(isinstance(key, str) for key in keys):
             raise UsageError(f"keys must name {n} samples; got {keys!r}.")
         return [seeding.sample_seed(self.seed, key, self.purpose) for key in keys]
 
@@ -75,15 +75,18 @@ class Transform(nn.Module, ABC):
         return out
 
 
-def _per_sample(name: str, value: Any, dims: int, n: int) -> list[Any]:
+def _per_sample(name: str, value: Any, dims: tuple[int, ...], n: int) -> list[Any]:
     if isinstance(value, torch.Tensor):
         value = value.tolist()
-    depth = np.ndim(value) if not isinstance(value, str) else 0
-    if depth == dims:
+    try:
+        shape: tuple[int, ...] = () if isinstance(value, str) else np.shape(value)
+    except ValueError as error:
+        raise UsageError(f"override {name!r}: its rows differ in length; got {value!r}.") from error
+    if len(shape) in dims:
         return [value] * n
-    if depth == dims + 1 and len(value) == n:
+    if len(shape) - 1 in dims and shape[0] == n:
         return list(value)
-    raise UsageError(f"override {name!r}: give one value for all, or {n}, one a sample; got shape {np.shape(value)}.")
+    raise UsageError(f"override {name!r}: give one value for all, or {n}, one a sample; got shape {shape}.")
 
 
 def float32(value: Any) -> Any:

@@ -49,12 +49,12 @@ class ReverseISP(Transform):
     """
 
     purpose: ClassVar[str] = "reverse_isp"
-    override_dims: ClassVar[Mapping[str, int]] = {
-        "camera": 0,
-        "cfa": 0,
-        "cam_from_srgb": 2,
-        "white_balance": 1,
-        "rgb_gain": 0,
+    override_dims: ClassVar[Mapping[str, tuple[int, ...]]] = {
+        "camera": (0,),
+        "cfa": (0,),
+        "cam_from_srgb": (2,),
+        "white_balance": (1,),
+        "rgb_gain": (0,),
     }
 
     def __init__(
@@ -147,7 +147,9 @@ def check_srgb(srgb: Tensor) -> None:
         raise UsageError(f"sRGB is a tensor (..., 3, H, W); got {what}.")
     if srgb.dtype != torch.uint8 and not srgb.is_floating_point():
         raise UsageError(f"sRGB is uint8, or float in [0, 1]; got {srgb.dtype}.")
-    if srgb.shape[-2] % 2 or srgb.shape[-1] % 2 or 0 in srgb.shape:
+    if 0 in srgb.shape:
+        raise UsageError(f"there is no image in an empty tensor; got {tuple(srgb.shape)}.")
+    if srgb.shape[-2] % 2 or srgb.shape[-1] % 2:
         raise UsageError(f"a mosaic has even sides; got {srgb.shape[-2]}x{srgb.shape[-1]}. Crop one row or column.")
 
 
@@ -160,7 +162,10 @@ def check_physics(values: Mapping[str, Any]) -> dict[str, Any]:
     shapes = {"cam_from_srgb": (3, 3), "white_balance": (2,), "rgb_gain": ()}
     out: dict[str, Any] = {}
     for name, value in values.items():
-        array = np.asarray(value, dtype=np.float64)
+        try:
+            array = np.asarray(value, dtype=np.float64)
+        except (TypeError, ValueError):
+            array = np.full((), np.nan)
         if array.shape != shapes[name] or not np.isfinite(array).all():
             raise UsageError(f"{name} has shape {shapes[name]} and finite values; got {value!r}.")
         if name == "cam_from_srgb" and np.abs(array.sum(axis=1) - 1).max() > _ROW_SUM_TOLERANCE:

@@ -156,7 +156,7 @@ def test_a_changed_option_is_refused_by_name(
 ) -> None:
     start(photos, tmp_path / "corpus")
     before = everything_under(tmp_path / "corpus")
-    with pytest.raises(CorpusError, match="another configuration.*--overwrite") as caught:
+    with pytest.raises(UsageError, match="another configuration.*--overwrite") as caught:
         start(photos, tmp_path / "corpus", **values)
     for change in named:
         assert change in str(caught.value)
@@ -166,7 +166,7 @@ def test_a_changed_option_is_refused_by_name(
 
 def test_another_input_is_refused(photos: Path, tmp_path: Path) -> None:
     start(photos, tmp_path / "corpus")
-    with pytest.raises(CorpusError, match=r"input .*photos.* -> .*photos/cats"):
+    with pytest.raises(UsageError, match=r"input .*photos.* -> .*photos/cats"):
         start(photos / "cats", tmp_path / "corpus")
 
 
@@ -202,7 +202,7 @@ def test_a_camera_file_that_changed_is_another_configuration(photos: Path, tmp_p
     text = own.read_text()
     own.write_text(text.replace('cfa = "RGGB"', 'cfa = "BGGR"'))
     assert own.read_text() != text
-    with pytest.raises(CorpusError, match="camera"):
+    with pytest.raises(UsageError, match="camera"):
         start(photos, tmp_path / "corpus", method={"camera": str(own)})
 
 
@@ -302,7 +302,7 @@ def test_an_output_with_other_files_is_refused(photos: Path, tmp_path: Path) -> 
     (tmp_path / "corpus/sub").mkdir(parents=True)
     (tmp_path / "corpus/sub/thesis.tex").write_text("mine")
     for run in ({}, {"overwrite": True}):
-        with pytest.raises(CorpusError, match=r"holds 1 files, such as 'sub/thesis\.tex', but no dataset\.json"):
+        with pytest.raises(UsageError, match=r"holds 1 files, such as 'sub/thesis\.tex', but no dataset\.json"):
             start(photos, tmp_path / "corpus", run=run)
     assert everything_under(tmp_path / "corpus") == {"sub/thesis.tex": b"mine"}
 
@@ -331,7 +331,7 @@ def test_overwrite_removes_the_corpus_and_nothing_else(
     before = everything_under(corpus)
     try:
         open_dataset(config(photos, corpus, seed=5, run={"overwrite": True}), silent)
-    except CorpusError:
+    except UsageError:
         assert everything_under(corpus) == before, "refused, but the corpus is gone"
     else:
         assert everything_under(corpus) == mine

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from rawsynth.cameras import profile
 from rawsynth.errors import UnknownNameError, UsageError
 from rawsynth.pipeline.config import GenerateConfig, build_config
 from rawsynth.pipeline.decode import decode_srgb
@@ -120,7 +121,7 @@ def flat(value: int, height: int = 64, width: int = 64) -> np.ndarray:
 
 
 def test_negatives_survive_as_dn_below_black() -> None:
-    """Read noise of 4 % of full scale over black: half of it lies under the black level, symmetrically."""
+    """Read noise on black alone: half of it lies under the black level, symmetrically."""
     (sample,) = run([view("k", flat(0))], noise={"shot": 0.0, "read": 0.0001}, write={"black_level": 2048})
     dn = sample.arrays["noisy.npy"].astype(float)
     sigma = 0.01 * (16383 - 2048)
@@ -150,7 +151,7 @@ def test_the_clean_image_keeps_sixteen_bits(views: list[View], bits: int) -> Non
     coarse = run(views, write={"bits": bits, "white_level": 2**bits - 1, "black_level": 8})
     for few, many in zip(coarse, run(views), strict=True):
         assert np.array_equal(few.arrays["clean.npy"], many.arrays["clean.npy"])
-        assert len(np.unique(few.arrays["clean.npy"])) > len(np.unique(few.arrays["noisy.npy"]))
+        assert (few.arrays["clean.npy"] % 2 ** (16 - bits) != 0).mean() > 0.5
 
 
 def test_float_images_are_taken_at_their_precision(views: list[View]) -> None:
@@ -249,21 +250,16 @@ def test_an_impossible_choice_is_refused_at_the_start(values: dict[str, Any], me
         Synthesizer(config(**values))
 
 
-@pytest.mark.parametrize(("device", "message"), [("cuda", "not available; use --device cpu"), ("tpu9", "tpu9")])
-def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch, device: str, message: str) -> None:
+def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     made = config()
-    compute = made.compute.model_copy(update={"device": device})
-    with pytest.raises(UsageError, match=message):
+    compute = made.compute.model_copy(update={"device": "cuda"})
+    with pytest.raises(UsageError, match="'cuda' is not available; use --device cpu"):
         Synthesizer(made.model_copy(update={"compute": compute}))
 
 
 def test_a_camera_file(views: list[View], tmp_path: Path) -> None:
-    from rawsynth.cameras import profile
-
     own = tmp_path / "own.toml"
     own.write_text((Path(profile.__file__).parent / "profiles/nikon_d850.toml").read_text())
-    (from_file,), (built_in,) = (
-        run(views[:1], method={"camera": camera}) for camera in (str(own), "Nikon D850")
-    )
+    (from_file,), (built_in,) = (run(views[:1], method={"camera": camera}) for camera in (str(own), "Nikon D850"))
     assert same(arrays(from_file), arrays(built_in))

@@ -306,7 +306,7 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) ->
 
 @pytest.mark.parametrize("arguments", [{"model": "x"}, {"camera": "x"}])
 def test_unknown_names_are_their_own_kind(arguments: dict[str, str]) -> None:
-    with pytest.raises(UnknownNameError, match="unknown .* 'x'; Choose from: "):
+    with pytest.raises(UnknownNameError, match="unknown .* 'x'. Choose from: "):
         AddNoise(**arguments)
 
 
