@@ -112,10 +112,7 @@ def test_photographs_follow_the_published_steps(name: str, dtype: torch.dtype) -
         torch.uint8,
         torch.float16,
         torch.float32,
-        pytest.param(
-            torch.float64,
-            marks=pytest.mark.xfail(reason="float64 is rounded to float32 ahead of a curve of infinite slope at 1"),
-        ),
+        torch.float64,
     ],
     ids=str,
 )

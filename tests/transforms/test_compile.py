@@ -12,9 +12,9 @@ from rawsynth.raw.cfa import BAYER_LAYOUTS
 from rawsynth.transforms import AddNoise, ReverseISP
 
 pytestmark = pytest.mark.slow
-# Batch, height, width; one dynamic graph serves them all. A first batch of 2 or 4, the width of the key words and the number
-# of planes, would be taken for a constant and compiled a second time.
-SIZES = ((3, 64, 80), (4, 64, 80), (2, 38, 50))
+# Batch, height, width: one dynamic graph serves them all. A first batch of 2, 3 or 4 would be taken for the number of key
+# words, colours or planes, and the next would be compiled anew.
+SIZES = ((5, 64, 80), (4, 64, 80), (2, 38, 50))
 
 
 def photo(batch: int, height: int, width: int, dtype: torch.dtype = torch.uint8) -> Tensor:
@@ -43,7 +43,7 @@ def compiled() -> ReverseISP:
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=str)
 def test_reverse_isp(compiled: ReverseISP, dtype: torch.dtype, size: tuple[int, int, int]) -> None:
     srgb = photo(*size, dtype)
-    layouts = {"cfa": list(BAYER_LAYOUTS)[: size[0]]}
+    layouts = {"cfa": (list(BAYER_LAYOUTS) * 2)[: size[0]]}
     fast = compiled(srgb, keys=keys(size[0]), overrides=layouts)
     plain = ReverseISP("unprocess", seed=0)(srgb, keys=keys(size[0]), overrides=layouts)
     assert fast.packed.dtype == torch.float32
@@ -74,8 +74,8 @@ def test_add_noise(compiled_noise: AddNoise, size: tuple[int, int, int]) -> None
 
 
 def test_compiled_noise_replays_bit_for_bit(compiled_noise: AddNoise) -> None:
-    clean = ReverseISP("unprocess", seed=0)(photo(*SIZES[0]), keys=keys(3))
-    params = compiled_noise.make_params(2, keys=keys(3))
+    clean = ReverseISP("unprocess", seed=0)(photo(*SIZES[0]), keys=keys(5))
+    params = compiled_noise.make_params(5, keys=keys(5))
     first, again = (compiled_noise.apply_params(clean, params).packed for _ in range(2))
     assert torch.equal(first, again)
     assert not torch.equal(first, clean.packed)

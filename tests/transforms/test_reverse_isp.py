@@ -226,7 +226,6 @@ def test_copies_do_the_same(clone: Callable[[ReverseISP], ReverseISP]) -> None:
     assert torch.equal(clone(to_raw)(photo(), keys=["a"]).packed, to_raw(photo(), keys=["a"]).packed)
 
 
-@pytest.mark.xfail(reason="the table of uint8 values is cast too")
 @pytest.mark.parametrize("cast", ["half", "double"])
 def test_casting_a_model_around_it_keeps_the_precision(cast: str) -> None:
     model = getattr(nn.Sequential(ReverseISP("unprocess", seed=0)), cast)()
@@ -246,13 +245,6 @@ def test_the_repr_shows_what_is_fixed() -> None:
     shown = repr(ReverseISP("unprocess", camera=SONY, cfa="GRBG", rgb_gain=1.25, seed=7))
     assert all(part in shown for part in (f"camera={SONY!r}", "cfa='GRBG'", "rgb_gain=1.25", "seed=7"))
     assert "white_balance" not in shown
-
-
-def known(bug: str, *values: object) -> object:
-    return pytest.param(*values, marks=pytest.mark.xfail(reason=bug))
-
-
-NUMPY = "NumPy's own ValueError comes through"
 
 
 @pytest.mark.parametrize(
@@ -277,9 +269,9 @@ NUMPY = "NumPy's own ValueError comes through"
         ({"seed": 0.5}, "seed is an integer or None; got 0.5"),
         ({"seed": True}, "seed is an integer or None; got True"),
         ({"seed": "0"}, "seed is an integer or None; got '0'"),
-        known(NUMPY, {"cam_from_srgb": [[1, 0], [0, 1, 0]]}, "cam_from_srgb"),
-        known(NUMPY, {"white_balance": "daylight"}, "white_balance"),
-        known("difflib takes strings only", {"cfa": None}, "Choose from"),
+        ({"cam_from_srgb": [[1, 0], [0, 1, 0]]}, "cam_from_srgb"),
+        ({"white_balance": "daylight"}, "white_balance"),
+        ({"cfa": None}, "Choose from"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -289,7 +281,7 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) ->
 
 @pytest.mark.parametrize("arguments", [{"method": "x"}, {"camera": "x"}, {"cfa": "x"}])
 def test_unknown_names_are_their_own_kind(arguments: dict[str, str]) -> None:
-    with pytest.raises(UnknownNameError, match="unknown .* 'x'; Choose from: "):
+    with pytest.raises(UnknownNameError, match="unknown .* 'x'. Choose from: "):
         ReverseISP(**arguments)
 
 
@@ -311,8 +303,8 @@ def test_unknown_names_are_their_own_kind(arguments: dict[str, str]) -> None:
         ({"cfa": ["RGGB"] * 2}, "one a sample"),
         ({"cfa": "camera"}, "give camera="),
         ({"camera": [SONY, SONY, "Sony"]}, "unknown camera"),
-        known(NUMPY, {"cam_from_srgb": [[1, 0], [0, 1, 0]]}, "cam_from_srgb"),
-        known(NUMPY, {"rgb_gain": "much"}, "rgb_gain"),
+        ({"cam_from_srgb": [[1, 0], [0, 1, 0]]}, "cam_from_srgb"),
+        ({"rgb_gain": "much"}, "rgb_gain"),
     ],
 )
 def test_wrong_overrides_are_refused(overrides: dict[str, Any], message: str) -> None:
@@ -327,7 +319,7 @@ def test_wrong_overrides_are_refused(overrides: dict[str, Any], message: str) ->
         (["a"], "keys must name 2 samples"),
         (["a", "b", "c"], "keys must name 2 samples"),
         ("ab", "keys must name 2 samples; got 'ab'"),
-        known("an AttributeError of int comes through", [0, 1], "keys"),
+        ([0, 1], "keys"),
     ],
 )
 def test_a_seed_needs_a_key_a_sample(keys: Any, message: str) -> None:
@@ -344,11 +336,11 @@ def test_a_seed_needs_a_key_a_sample(keys: Any, message: str) -> None:
         (torch.zeros(1, 4, 4, 4), r"got \(1, 4, 4, 4\)"),
         (torch.zeros(3, 5, 4), "even sides; got 5x4. Crop one row or column"),
         (torch.zeros(3, 4, 7), "even sides; got 4x7. Crop one row or column"),
-        (torch.zeros(3, 0, 4), "got 0x4"),
+        (torch.zeros(3, 0, 4), r"empty tensor; got \(3, 0, 4\)"),
         (torch.zeros(3, 4, 4, dtype=torch.int32), "uint8, or float in .*; got torch.int32"),
         (torch.zeros(3, 4, 4, dtype=torch.bool), "got torch.bool"),
         (torch.zeros(3, 4, 4, dtype=torch.uint16), "got torch.uint16"),
-        known("the message speaks of even sides", torch.zeros(0, 3, 4, 4), "empty|no image|at least one"),
+        (torch.zeros(0, 3, 4, 4), "empty|no image|at least one"),
     ],
 )
 def test_wrong_images_are_refused(srgb: Any, message: str) -> None:
