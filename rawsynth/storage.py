@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import os
+import re
 import tempfile
 import time
 import uuid
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -26,6 +28,7 @@ T = TypeVar("T")
 
 _RETRIES = 4
 _FIRST_WAIT_S = 0.5
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 _NOT_TRANSIENT = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
@@ -66,7 +69,7 @@ def retry(action: Callable[[], T], url: str) -> T:
             return action()
         except _NOT_TRANSIENT as error:
             raise InputAccessError(f"cannot read {url}: {_cause(error)}") from error
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - drivers raise their libraries' own; all are faults of access
             if attempt + 1 == attempts:
                 raise InputAccessError(f"cannot read {url}: {_cause(error)}") from error
             time.sleep(_FIRST_WAIT_S * 2**attempt)
@@ -83,15 +86,58 @@ def read_bytes(url: str) -> bytes:
     return retry(read, url)
 
 
-def open_read(url: str) -> IO[bytes]:
+class GuardedStream(io.RawIOBase):
+    """Binary stream whose failures to read become InputAccessError, and are kept.
+
+    Archive readers take an OSError for a fault of the content and go on; ``failure`` tells the two apart afterwards.
+    """
+
+    def __init__(self, stream: Any, url: str) -> None:
+        super().__init__()
+        self._stream, self._url = stream, url
+        self.failure: InputAccessError | None = None
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Read up to ``size`` bytes, all if negative."""
+        return bytes(self._guard(lambda: self._stream.read(-1 if size is None else size)))
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move, as a file does."""
+        return int(self._guard(lambda: self._stream.seek(offset, whence)))
+
+    def tell(self) -> int:
+        """Return the position."""
+        return int(self._stream.tell())
+
+    def seekable(self) -> bool:
+        """Streams of this package are."""
+        return True
+
+    def readable(self) -> bool:
+        """Streams of this package are."""
+        return True
+
+    def close(self) -> None:
+        """Close the stream under it too."""
+        self._stream.close()
+        super().close()
+
+    def _guard(self, action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except Exception as error:  # noqa: BLE001 - as in retry()
+            self.failure = InputAccessError(f"cannot read {self._url}: {_cause(error)}")
+            raise self.failure from error
+
+
+def open_read(url: str) -> GuardedStream:
     """Open a seekable binary stream; the caller closes it."""
 
     def open_stream() -> Any:
         fs, path = resolve(url)
         return open(path, "rb") if isinstance(fs, LocalFileSystem) else fs.open(path, "rb", cache_type="readahead")
 
-    stream: IO[bytes] = retry(open_stream, url)
-    return stream
+    return GuardedStream(retry(open_stream, url), url)
 
 
 def exists(url: str) -> bool:
@@ -244,12 +290,13 @@ class AtomicFile:
         return OutputError(f"cannot write {self.url}: {_cause(error)}.{hint}")
 
 
-def remove_stale(url: str) -> None:
-    """Remove what a killed run left under temporary names of targets that start with ``url``; local disks only."""
-    fs, path = resolve(url)
+def remove_stale(folder: str) -> None:
+    """Remove what killed runs left under temporary names anywhere in a folder; local disks only."""
+    fs, path = resolve(folder)
     if isinstance(fs, LocalFileSystem):
-        for leftover in Path(path).parent.glob(f".{Path(path).name}*.tmp"):
-            leftover.unlink(missing_ok=True)
+        for leftover in Path(path).rglob(".*.tmp"):
+            if _TEMPORARY.fullmatch(leftover.name):
+                leftover.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:
@@ -262,5 +309,11 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _cause(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
+def _cause(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+
+
+def absolute(url: str) -> str:
+    """Return a local path as an absolute one with links resolved; any other URL as it is, without a last slash."""
+    fs, path = resolve(url)
+    return os.path.realpath(path) if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(path)).rstrip("/")

@@ -207,6 +207,14 @@ def test_a_value_depends_on_its_index_not_on_the_count() -> None:
         assert torch.equal(torch.stack(seeding.normal_pairs(words(5, 6), short)), long[..., :short])
 
 
+def test_blocks_are_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compilers and other devices draw at once what eager CPU draws in blocks."""
+    count = 2 * seeding.eager_block() + 5
+    blocks = torch.stack(seeding.normal_pairs(words(1, 2), count))
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert torch.equal(torch.stack(seeding.normal_pairs(words(1, 2), count)), blocks)
+
+
 def test_planes_use_both_halves_of_each_pair_once() -> None:
     planes = seeding.normal_planes(words(9), 6, 10)
     assert planes.shape == (1, 4, 6, 10)

@@ -51,7 +51,7 @@ def verify(corpus: str, watch: Callable[[str], None] = lambda part: None) -> Rep
     if dataset is None:
         raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}.")
     report = Report(shards=len(dataset.shards))
-    digest = dataset.config.digest()
+    digest = dataset.digest
     expected: set[str] = set()
     keys: set[str] = set()
     for shard in dataset.shards:

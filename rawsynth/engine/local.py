@@ -12,9 +12,9 @@ import torch
 from rawsynth import storage
 from rawsynth.errors import InputAccessError
 from rawsynth.pipeline.config import GenerateConfig
-from rawsynth.pipeline.dataset import DATASET_FILE, Dataset, accept_changes, open_dataset
+from rawsynth.pipeline.dataset import Dataset, accept_changes, open_dataset
 from rawsynth.pipeline.inputs import Shard
-from rawsynth.pipeline.record import RECORD_FOLDER, ShardRecord
+from rawsynth.pipeline.record import ShardRecord, record_url
 from rawsynth.pipeline.run import Progress, run_shard
 from rawsynth.pipeline.synthesize import Synthesizer, make_transforms
 
@@ -91,11 +91,10 @@ def generate(config: GenerateConfig, observer: Observer | None = None) -> Summar
     dataset = open_dataset(config, observer.tell)
     synthesizer = Synthesizer(dataset.config)
     storage.prepare_folder(config.output)
-    for name in (DATASET_FILE, f"{RECORD_FOLDER}/"):
-        storage.remove_stale(storage.join(config.output, name))
+    storage.remove_stale(config.output)
     dataset.save()
     summary = Summary(config.output, shards=len(dataset.shards))
-    digest = dataset.config.digest()
+    digest = dataset.digest
     todo = []
     for shard in dataset.shards:
         record = ShardRecord.load(config.output, shard.name)
@@ -127,7 +126,8 @@ def is_done(record: ShardRecord | None, digest: str, retry_errors: bool) -> bool
 def _run_one(
     shard: Shard, config: GenerateConfig, synthesizer: Synthesizer, summary: Summary, observer: Observer
 ) -> None:
-    storage.remove_stale(storage.join(config.output, f"{shard.name}-"))
+    # Its parts are about to be replaced: until the new record stands, the shard is not done.
+    storage.remove(record_url(config.output, shard.name))
     observer.shard_started(shard)
     watch: Callable[[Progress], None] = lambda progress: observer.progress(shard, progress)  # noqa: E731
     threads = config.run.threads or available_cores()

@@ -38,10 +38,8 @@ def decode_npy(data: bytes) -> NDArray[np.uint16]:
 
 
 def encode_json(data: Mapping[str, Any]) -> bytes:
-    """Encode metadata as UTF-8 JSON with sorted keys, so that equal metadata are equal bytes."""
-    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False).encode(
-        "utf-8", "surrogateescape"
-    )
+    """Encode metadata as ASCII JSON with sorted keys, so that equal metadata are equal bytes."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
 def encode_jpeg(srgb: NDArray[Any]) -> bytes:

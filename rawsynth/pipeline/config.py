@@ -211,12 +211,16 @@ class GenerateConfig(Section):
 
     def byte_fields(self) -> dict[str, Any]:
         """Return every choice that decides the corpus's bytes, JSON-ready."""
-        return self.model_dump(mode="json", exclude={"input", "output", "run"})
+        fields: dict[str, Any] = self.model_dump(mode="json", exclude={"input", "output", "run"})
+        camera = self.method.camera
+        if camera is not None and camera.endswith(".toml"):
+            # The profile's figures decide bytes, not where it lies.
+            fields["method"]["camera"] = f"sha256:{hashlib.sha256(_read(camera, 'camera file')).hexdigest()}"
+        return fields
 
     def digest(self) -> str:
         """Return the sha256 of :meth:`byte_fields` and the format's version."""
-        text = json.dumps({"format": FORMAT_VERSION, **self.byte_fields()}, sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return digest_of(self.byte_fields())
 
 
 SECTIONS: dict[str, type[Section]] = {
@@ -228,6 +232,12 @@ SECTIONS: dict[str, type[Section]] = {
     "compute": ComputeConfig,
     "run": RunConfig,
 }
+
+
+def digest_of(byte_fields: dict[str, Any]) -> str:
+    """Return the digest of what :meth:`GenerateConfig.byte_fields` returned."""
+    text = json.dumps({"format": FORMAT_VERSION, **byte_fields}, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def build_config(values: dict[str, Any]) -> GenerateConfig:
@@ -251,9 +261,16 @@ def load_toml(path: str) -> dict[str, Any]:
         UsageError: the file cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(Path(path).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        return tomllib.loads(_read(path, "config file").decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"config file {path}: {error}") from error
+
+
+def _read(path: str, what: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{what} {path}: {error.strerror}") from error
 
 
 def _explain(error: Any) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 from rawsynth import storage
 from rawsynth.errors import CorpusError, InputAccessError, UsageError
 from rawsynth.pipeline import environment, inputs
-from rawsynth.pipeline.config import FORMAT_VERSION, GenerateConfig, build_config
+from rawsynth.pipeline.config import FORMAT_VERSION, GenerateConfig, build_config, digest_of
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import count_samples
 from rawsynth.pipeline.record import RECORD_FOLDER, ShardRecord, read_sealed, write_sealed
@@ -24,26 +24,38 @@ class Dataset:
 
     Attributes:
         config: the configuration with every ``auto`` decided.
-        root: what the shards' paths are relative to.
+        fields: what of it decides bytes, as it was when the corpus was started.
+        place: the input as an absolute place.
+        root: what the shards' paths are relative to, as the user wrote it; ``base`` is the same as an absolute place.
         shards: units of work, in order.
         environment: versions and hardware at the start.
     """
 
     config: GenerateConfig
+    fields: dict[str, Any]
+    place: str
     root: str
+    base: str
     shards: tuple[Shard, ...]
     environment: dict[str, str]
+
+    @property
+    def digest(self) -> str:
+        """Digest that the records of finished shards carry."""
+        return digest_of(self.fields)
 
     def save(self) -> None:
         """Write ``dataset.json``, atomically."""
         body: dict[str, Any] = {
             "format": FORMAT_VERSION,
             "input": self.config.input,
-            "seed": self.config.seed,
-            "config": self.config.byte_fields(),
-            "config_digest": self.config.digest(),
+            "config": self.config.model_dump(mode="json", exclude={"input", "output", "run"}),
+            "byte_fields": self.fields,
+            "config_digest": self.digest,
             "environment": self.environment,
+            "place": self.place,
             "root": self.root,
+            "base": self.base,
             "shards": [shard.to_json() for shard in self.shards],
         }
         write_sealed(storage.join(self.config.output, DATASET_FILE), body)
@@ -63,8 +75,9 @@ class Dataset:
             raise CorpusError(f"{url} has format {body.get('format')}; this rawsynth reads {FORMAT_VERSION}.")
         try:
             config = build_config({**body["config"], "input": body["input"], "output": corpus})
-            shards = tuple(Shard.from_json(shard, body["root"]) for shard in body["shards"])
-            return cls(config, body["root"], shards, body["environment"])
+            root, base = body["root"], body["base"]
+            shards = tuple(Shard.from_json(shard, root, base) for shard in body["shards"])
+            return cls(config, body["byte_fields"], body["place"], root, base, shards, body["environment"])
         except (KeyError, TypeError, UsageError) as error:
             raise CorpusError(f"{url} is not a corpus plan: {error}.") from error
 
@@ -87,12 +100,14 @@ def open_dataset(config: GenerateConfig, tell: Callable[[str], None]) -> Dataset
     """
     check_apart(config.input, config.output)
     found = Dataset.load(config.output)
-    if found is not None and config.run.overwrite:
-        remove_corpus(found)
-        found = None
     if found is None:
         refuse_foreign_files(config.output)
         return _new_dataset(config)
+    if config.run.overwrite:
+        # The new plan first: whatever is wrong with it, the old corpus is still there.
+        planned = _new_dataset(config)
+        remove_corpus(found)
+        return planned
     _check_same(found, config)
     kept = replace(found, config=found.config.model_copy(update={"run": config.run, "output": config.output}))
     if environment.describe(kept.config.compute.device) != found.environment:
@@ -105,7 +120,16 @@ def _new_dataset(config: GenerateConfig) -> Dataset:
     shards = inputs.apply_limit(inputs.plan_shards(listing, config.read), config.read.limit, count_samples)
     compute = environment.decide(config.compute, sum(shard.size for shard in shards))
     decided = config.model_copy(update={"compute": compute})
-    return Dataset(decided, listing.root, tuple(shards), environment.describe(compute.device))
+    base = storage.absolute(listing.root or ".")
+    return Dataset(
+        config=decided,
+        fields=decided.byte_fields(),
+        place=storage.absolute(config.input),
+        root=listing.root,
+        base=base,
+        shards=tuple(replace(shard, base=base) for shard in shards),
+        environment=environment.describe(compute.device),
+    )
 
 
 def _check_additions(dataset: Dataset, tell: Callable[[str], None]) -> Dataset:
@@ -117,7 +141,7 @@ def _check_additions(dataset: Dataset, tell: Callable[[str], None]) -> Dataset:
     except (InputAccessError, UsageError) as error:
         tell(f"the input cannot be listed again ({error}); going on with the inputs listed at the start")
         return dataset
-    added = inputs.plan_shards(listing, config.read, dataset.shards)
+    added = [replace(s, base=dataset.base) for s in inputs.plan_shards(listing, config.read, dataset.shards)]
     if not added:
         return dataset
     count = sum(len(shard.files) for shard in added)
@@ -157,20 +181,15 @@ def _check_same(found: Dataset, config: GenerateConfig) -> None:
             "batch_pixels": config.compute.batch_pixels or compute.batch_pixels,
         }
     )
-    before = _flat({"input": _place(found.config.input), **found.config.byte_fields()})
+    before = _flat({"input": found.place, **found.fields})
     fields = config.model_copy(update={"compute": asked}).byte_fields()
-    now = _flat({"input": _place(config.input), **fields})
+    now = _flat({"input": storage.absolute(config.input), **fields})
     changed = [f"{name} {before.get(name)!r} -> {now.get(name)!r}" for name in now if now[name] != before.get(name)]
     if changed:
         raise UsageError(
             f"{config.output} holds a corpus of another configuration: {'; '.join(changed)}. Choose another output, "
             "go back to the options it was started with, or start it afresh with --overwrite."
         )
-
-
-def _place(url: str) -> str:
-    fs, path = storage.resolve(url)
-    return f"{fs.protocol}:{path.rstrip('/')}"
 
 
 def _flat(nested: dict[str, Any]) -> dict[str, Any]:
@@ -185,11 +204,7 @@ def _flat(nested: dict[str, Any]) -> dict[str, Any]:
 
 def check_apart(source: str, output: str) -> None:
     """Raise UsageError if the output lies inside the input folder, or the input inside the output."""
-    source_fs, source_path = storage.resolve(re.split(r"[{*?\[]", source, maxsplit=1)[0])
-    output_fs, output_path = storage.resolve(output)
-    if type(source_fs) is not type(output_fs):
-        return
-    inside, outside = source_path.rstrip("/") + "/", output_path.rstrip("/") + "/"
+    inside, outside = storage.absolute(source).rstrip("/") + "/", storage.absolute(output).rstrip("/") + "/"
     if outside.startswith(inside) and storage.exists(source) and storage.is_folder(source):
         raise UsageError(f"output {output} lies inside the input {source}; choose a folder elsewhere.")
     if inside.startswith(outside):
@@ -202,7 +217,9 @@ def refuse_foreign_files(output: str) -> None:
         return
     if not storage.is_folder(output):
         raise UsageError(f"output {output} is a file; give a folder.")
-    foreign = [path for path, _ in storage.walk_files(output) if not path.split("/")[-1].startswith(".")]
+    files = [path for path, _ in storage.walk_files(output) if not path.split("/")[-1].startswith(".")]
+    own = _recorded_files(output, files)
+    foreign = [path for path in files if path not in own]
     if foreign:
         raise UsageError(
             f"{output} holds {len(foreign)} files, such as {foreign[0]!r}, but no {DATASET_FILE}. "
@@ -210,14 +227,29 @@ def refuse_foreign_files(output: str) -> None:
         )
 
 
+def _recorded_files(output: str, files: list[str]) -> set[str]:
+    """Files of a corpus that has lost its plan: sound records and the parts that they name."""
+    own: set[str] = set()
+    for path in files:
+        if path.startswith(f"{RECORD_FOLDER}/") and path.endswith(".json"):
+            try:
+                url = storage.join(output, path)
+                record = ShardRecord.from_json(read_sealed(url), url)
+            except CorpusError:
+                continue
+            own |= {path, *(part.name for part in record.parts)}
+    return own
+
+
 def remove_corpus(dataset: Dataset) -> None:
     """Delete a corpus's own files, plan last, and nothing else."""
     output = dataset.config.output
     splits = [None, *dataset.config.read.splits]
     names = {shard.name if split is None else f"{shard.name}-{split}" for shard in dataset.shards for split in splits}
-    for path, _ in storage.walk_files(output):
-        match = re.fullmatch(r"(.+)-\d{2,}\.tar", path)
-        record = path.removeprefix(f"{RECORD_FOLDER}/").removesuffix(".json")
-        if (match and match[1] in names) or (path.startswith(f"{RECORD_FOLDER}/") and record in names):
-            storage.remove(storage.join(output, path))
+    files = [path for path, _ in storage.walk_files(output)]
+    # Records go first: a part without a record is made again, a record without its part would not be.
+    records = [p for p in files if p.startswith(f"{RECORD_FOLDER}/") and p[len(RECORD_FOLDER) + 1 : -5] in names]
+    parts = [p for p in files if (match := re.fullmatch(r"(.+)-\d{2,}\.tar", p)) and match[1] in names]
+    for path in [*records, *parts]:
+        storage.remove(storage.join(output, path))
     storage.remove(storage.join(output, DATASET_FILE))

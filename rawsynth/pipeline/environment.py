@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 from functools import cache
 from importlib import metadata, util
@@ -41,13 +42,15 @@ def decide(compute: ComputeConfig, input_bytes: int) -> ComputeConfig:
     """Replace what is left open by what this machine and this much input call for.
 
     Raises:
-        UsageError: an unknown device.
+        UsageError: an unknown device, or one that is not there.
     """
     device = compute.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if device.partition(":")[0] not in BATCH_PIXELS:
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
         raise UsageError(f"unknown device {device!r}; choose from: auto, cpu, cuda, cuda:N.")
+    if device != "cpu" and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device {device!r} is not there: torch sees {torch.cuda.device_count()} GPUs; use --device cpu.")
     compiled = compute.compile
     if compiled == "auto":
         worth_it = input_bytes >= AUTO_COMPILE_BYTES and can_compile(device)

@@ -7,6 +7,7 @@ nothing unless the user asks to extend.
 
 from __future__ import annotations
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -46,21 +47,40 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Shard:
-    """Unit of work, retry and resume: one tar, or a run of image files."""
+    """Unit of work, retry and resume: one tar, or a run of image files.
+
+    Attributes:
+        name: of its parts and its record.
+        kind: ``"tar"`` or ``"images"``.
+        root: what the files' paths are relative to, as the user wrote it; it goes into the samples' metadata.
+        files: what to read.
+        limit: only the first so many images.
+        base: the root as an absolute place, where a resumed run finds the files from any working directory.
+    """
 
     name: str
     kind: str
     root: str
     files: tuple[InputFile, ...]
     limit: int | None = None
+    base: str | None = None
 
     @property
     def size(self) -> int:
         """Bytes to read, as far as known."""
         return sum(f.size or 0 for f in self.files)
 
+    @property
+    def place(self) -> str:
+        """Folder to read from."""
+        return self.root if self.base is None else self.base
+
     def url(self, file: InputFile) -> str:
-        """URL of one of the files."""
+        """URL to read one of the files from."""
+        return storage.join(self.place, file.path)
+
+    def source_url(self, file: InputFile) -> str:
+        """URL of one of the files as the metadata state it."""
         return storage.join(self.root, file.path)
 
     def to_json(self) -> dict[str, Any]:
@@ -69,10 +89,10 @@ class Shard:
         return {"name": self.name, "kind": self.kind, "files": [f.to_json() for f in self.files], **limit}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any], root: str) -> Shard:
+    def from_json(cls, data: dict[str, Any], root: str, base: str) -> Shard:
         """Read what :meth:`to_json` wrote."""
         files = tuple(InputFile.from_json(row) for row in data["files"])
-        return cls(data["name"], data["kind"], root, files, data.get("limit"))
+        return cls(data["name"], data["kind"], root, files, data.get("limit"), base)
 
 
 @dataclass(frozen=True)
@@ -91,18 +111,19 @@ def list_input(source: str, config: ReadConfig) -> Listing:
         UsageError: it names no tar and no image.
         InputAccessError: it cannot be listed.
     """
-    if any(char in source for char in "{*?["):
+    # What is there under just this name is meant, even if the name looks like a pattern.
+    if is_pattern(source) and not storage.exists(source):
         root, rows = _expand_pattern(source)
-    elif source.lower().endswith(LIST_SUFFIXES):
+    elif source.lower().endswith(LIST_SUFFIXES) and not storage.is_folder(source):
         root, rows = _read_list(source)
     elif storage.is_folder(source):
-        root, rows = source.rstrip("/") or "/", list(storage.walk_files(source))
+        root = source.rstrip("/") or "/"
+        rows = [row for row in storage.walk_files(source) if not any(part[:1] == "." for part in row[0].split("/"))]
     else:
         root, name = _split_root(source)
         rows = [(name, storage.size(source))]
-    visible = [(path, size) for path, size in rows if not any(part[:1] == "." for part in path.split("/"))]
-    tars = tuple(InputFile(path, size) for path, size in visible if path.lower().endswith(TAR_SUFFIXES))
-    images = tuple(_with_siblings(visible, config.keep))
+    tars = tuple(InputFile(path, size) for path, size in rows if path.lower().endswith(TAR_SUFFIXES))
+    images = tuple(_with_siblings(rows, config.keep))
     if not tars and not images:
         raise UsageError(
             f"no images and no tar shards in {source!r} ({len(rows)} files). Give a folder with images "
@@ -138,10 +159,20 @@ def apply_limit(shards: list[Shard], limit: int | None, count: Any) -> list[Shar
             shard = replace(shard, files=shard.files[:limit])
             limit -= len(shard.files)
         else:
-            shard = replace(shard, limit=count(shard, limit))
+            try:
+                shard = replace(shard, limit=count(shard, limit))
+            except InputAccessError:
+                # Its shard will fail and be tried again; then it may give what is still missing.
+                kept.append(replace(shard, limit=limit))
+                continue
             limit -= shard.limit or 0
         kept.append(shard)
     return kept
+
+
+def is_pattern(source: str) -> bool:
+    """Whether a name holds braces or wildcards."""
+    return any(char in source for char in "{*?[")
 
 
 def _with_siblings(rows: list[tuple[str, int]], keep: tuple[str, ...]) -> Iterator[InputFile]:
@@ -168,10 +199,14 @@ def _expand_pattern(pattern: str) -> tuple[str, list[tuple[str, int]]]:
 
 
 def _read_list(source: str) -> tuple[str, list[tuple[str, int]]]:
-    text = storage.read_bytes(source).decode("utf-8-sig")
+    try:
+        text = storage.read_bytes(source).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"list file {source} is not UTF-8 text: byte {error.start}.") from error
     lines = (line.strip() for line in text.splitlines())
     root, _ = _split_root(source)
-    paths = dict.fromkeys(line for line in lines if line and not line.startswith("#"))
+    named = (line for line in lines if line and not line.startswith("#"))
+    paths = dict.fromkeys(line if "://" in line else posixpath.normpath(line) for line in named)
     return root, [(path, _size_or_unknown(storage.join(root, path))) for path in paths]  # type: ignore[misc]
 
 
@@ -189,16 +224,14 @@ def _split_root(url: str) -> tuple[str, str]:
 
 
 def _relative(url: str, root: str) -> str:
-    for prefix in (root.rstrip("/") + "/", storage.resolve(root or ".")[1].rstrip("/") + "/"):
-        if url.startswith(prefix):
-            return url[len(prefix) :]
-    return url
+    path, folder = storage.resolve(url)[1], storage.resolve(root or ".")[1].rstrip("/") + "/"
+    return path[len(folder) :] if path.startswith(folder) else url
 
 
 def _tar_name(path: str) -> str:
     lowered = path.lower()
     suffix = next(s for s in TAR_SUFFIXES if lowered.endswith(s))
-    return keys.escape(re.sub(r"^[a-z0-9]+://|^/+", "", path[: -len(suffix)])) or "tar"
+    return keys.escape(re.sub(r"^[a-z0-9]+://|^/+", "", path[: -len(suffix)]).lstrip("/")) or "tar"
 
 
 def _unique(name: str, names: set[str]) -> str:

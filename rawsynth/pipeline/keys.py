@@ -1,15 +1,18 @@
 """Sample keys: a readable, reversible function of the source's path and of nothing else.
 
 A key has no dot, because WebDataset ends the key at the first one. Letters, digits, ``_`` and ``/`` stand for
-themselves; the extension's dot becomes ``-``; every other character becomes ``=`` and two hex digits a UTF-8 byte. So
-no two paths share a key, and adding inputs changes no key.
+themselves; the extension's dot becomes ``-``; every other character becomes ``=`` and two hex digits a UTF-8 byte; a
+component over 180 characters ends in a hash. So no two paths share a key, and adding inputs changes no key.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 
-_ESCAPE = re.compile(r"[^\w/]", re.ASCII)
+# A slash that would make an absolute path or an empty component is escaped as well.
+_ESCAPE = re.compile(r"[^\w/]|^/|(?<=/)/", re.ASCII)
+_LONGEST = 180
 
 
 def escape(path: str) -> str:
@@ -18,7 +21,15 @@ def escape(path: str) -> str:
     >>> escape("cats & dogs/v1.2")
     'cats=20=26=20dogs/v1=2E2'
     """
-    return _ESCAPE.sub(lambda m: "".join(f"={byte:02X}" for byte in m[0].encode("utf-8", "surrogateescape")), path)
+    escaped = _ESCAPE.sub(lambda m: "".join(f"={byte:02X}" for byte in m[0].encode("utf-8", "surrogateescape")), path)
+    return "/".join(map(_shorten, escaped.split("/")))
+
+
+def _shorten(component: str) -> str:
+    """Keep a component within what filesystems take; ``=H`` is no escape, so a shortened name equals no other."""
+    if len(component) <= _LONGEST:
+        return component
+    return f"{component[: _LONGEST - 40]}=H{hashlib.blake2b(component.encode(), digest_size=16).hexdigest()}"
 
 
 def key_from_path(path: str) -> str:

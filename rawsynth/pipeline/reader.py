@@ -6,11 +6,11 @@ file that is gone, a store that fails) raises, and the shard stays undone.
 
 from __future__ import annotations
 
+import lzma
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import IO
 
 from rawsynth import storage
 from rawsynth.errors import InputAccessError
@@ -18,6 +18,9 @@ from rawsynth.pipeline.inputs import IMAGE_EXTENSIONS, InputFile, Shard
 from rawsynth.pipeline.keys import escape, key_from_path
 
 _BLOCK = tarfile.BLOCKSIZE
+_DRAIN_BYTES = 1 << 20
+# What damaged content makes the archive reader and the decompressors raise; OSError is bz2's and gzip's.
+_ARCHIVE_FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, UnicodeDecodeError, ValueError)
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def read_shard(shard: Shard, keep: tuple[str, ...]) -> Iterator[SourceSample | L
 def count_samples(shard: Shard, limit: int) -> int:
     """Count a tar's images, up to ``limit``, from its headers."""
     count = 0
-    for sample in _read_tar(shard, ()):
+    for sample in read_shard(shard, ()):
         count += isinstance(sample, SourceSample)
         if count == limit:
             break
@@ -112,16 +115,17 @@ def count_samples(shard: Shard, limit: int) -> int:
 def _read_files(shard: Shard) -> Iterator[SourceSample | LostSample]:
     for file in shard.files:
         url = shard.url(file)
-        kept = {ext: ImageBytes(url=storage.join(shard.root, path)) for ext, path in file.siblings}
-        yield SourceSample(key_from_path(file.path), file.path, url, ImageBytes(url=url, size=file.size), kept)
+        kept = {ext: ImageBytes(url=storage.join(shard.place, path)) for ext, path in file.siblings}
+        image = ImageBytes(url=url, size=file.size)
+        yield SourceSample(key_from_path(file.path), file.path, shard.source_url(file), image, kept)
 
 
 def _read_tar(shard: Shard, keep: tuple[str, ...]) -> Iterator[SourceSample | LostSample]:
     file: InputFile = shard.files[0]
-    url = shard.url(file)
-    check_size(url, storage.size(url), file.size)
+    check_size(shard.url(file), storage.size(shard.url(file)), file.size)
+    url = shard.source_url(file)
     prefix = f"{shard.name}/"
-    with storage.open_read(url) as stream:
+    with storage.open_read(shard.url(file)) as stream:
         members: dict[str, bytes] = {}
         current: str | None = None
         for entry in _tar_members(stream, url):
@@ -155,12 +159,14 @@ def _tar_sample(
     return SourceSample(key, name, url, ImageBytes(data=members[images[0]]), kept)
 
 
-def _tar_members(stream: IO[bytes], url: str) -> Iterator[tuple[str, str, bytes] | LostSample]:
+def _tar_members(stream: storage.GuardedStream, url: str) -> Iterator[tuple[str, str, bytes] | LostSample]:
     """Yield ``(key, extension, bytes)`` as WebDataset splits names, and what is wrong with the archive."""
     try:
         archive = tarfile.open(fileobj=stream, mode="r:*")
-    except (tarfile.TarError, EOFError, zlib.error) as error:
-        yield LostSample(url, "read", f"not a tar archive: {error}")
+    except _ARCHIVE_FAULTS as error:
+        if stream.failure is not None:
+            raise stream.failure from error
+        yield LostSample(url, "read", f"not a tar archive: {str(error).splitlines()[0]}")
         return
     count = 0
     try:
@@ -181,10 +187,12 @@ def _tar_members(stream: IO[bytes], url: str) -> Iterator[tuple[str, str, bytes]
             stem, _, extension = base.partition(".")
             yield f"{folder}{slash}{stem}", extension.lower(), data
         cause = _end_fault(archive)
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except _ARCHIVE_FAULTS as error:
+        if stream.failure is not None:
+            raise stream.failure from error
         cause = str(error) or type(error).__name__
-    except UnicodeDecodeError as error:
-        cause = f"a member's name cannot be decoded: {error.reason}"
+    if stream.failure is not None:
+        raise stream.failure
     if cause:
         yield LostSample(url, "read", f"tar damaged or cut short after {count} members: {cause}")
 
@@ -196,6 +204,9 @@ def _end_fault(archive: tarfile.TarFile) -> str | None:
     fileobj.seek(archive.offset)
     tail = fileobj.read(2 * _BLOCK)
     if tail == bytes(2 * _BLOCK):
+        while fileobj.read(_DRAIN_BYTES):
+            # To the end: a compressed archive's checksum stands there.
+            pass
         return None
     if len(tail) < 2 * _BLOCK and not any(tail):
         return "the end-of-archive mark is missing"

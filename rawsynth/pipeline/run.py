@@ -70,7 +70,7 @@ def run_shard(
         return batch, [encode_sample(sample, config.write.srgb) for sample in samples]
 
     with (
-        ShardWriter(config.output, shard.name, config.write.part_size) as writer,
+        ShardWriter(config.output, shard.name, config.write.part_size, config.read.splits) as writer,
         ThreadPoolExecutor(threads, "rawsynth-decode") as decoders,
         ThreadPoolExecutor(devices, "rawsynth-synthesize") as makers,
         Prefetch(read_batches(shard, config, decoders, threads), depth=1) as batches,

@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rawsynth.errors import UsageError
 from rawsynth.pipeline.batching import batch_size
 from rawsynth.pipeline.codecs import noisy_members
 from rawsynth.pipeline.config import GenerateConfig
@@ -36,14 +35,12 @@ class Synthesizer:
     """Run reverse ISP, noise and quantisation as a configuration says; ``auto`` must have been decided before.
 
     Raises:
-        UnknownNameError, UsageError: the configuration names what does not exist, or the device is not there.
+        UnknownNameError, UsageError: the configuration names what does not exist.
     """
 
     def __init__(self, config: GenerateConfig) -> None:
         compute = config.compute
         self.device = torch.device(compute.device)
-        if self.device.type == "cuda" and not torch.cuda.is_available():
-            raise UsageError(f"device {compute.device!r} is not available; use --device cpu.")
         self.to_raw, self.add_noise = make_transforms(config)
         self.realizations = config.noise.realizations
         self.levels = config.write.levels()

@@ -97,10 +97,10 @@ class ViewMaker:
 def check_size(image: NDArray[Any], config: ImageConfig) -> None:
     """Raise SampleSkipped for an image smaller than the crop or the shortest side allowed."""
     height, width = image.shape[1:]
-    wanted = config.crop or (config.min_side, config.min_side)
-    if height < wanted[0] or width < wanted[1] or min(height, width) < config.min_side:
-        reason = "crop" if config.crop else "min_side"
-        raise SampleSkipped(f"too small: {height}x{width}, {reason} wants {wanted[0]}x{wanted[1]}")
+    side = config.min_side
+    for reason, wanted in (("crop", config.crop), ("min_side", (side, side))):
+        if wanted is not None and (height < wanted[0] or width < wanted[1]):
+            raise SampleSkipped(f"too small: {height}x{width}, {reason} wants {wanted[0]}x{wanted[1]}")
 
 
 def check_clipping(image: NDArray[Any], limit: float) -> None:
@@ -124,7 +124,8 @@ def choose_split(shares: Mapping[str, float], seed: int, key: str) -> str | None
     if not shares:
         return None
     at = seeding.sample_seed(seed, key, "split") / 2.0**63
-    for name, share in shares.items():
+    # By name: the digest knows the shares, not the order in which they were written down.
+    for name, share in sorted(shares.items()):
         at -= share
         if at < 0:
             return name

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import TracebackType
 from typing import Any, cast
 
@@ -21,8 +21,8 @@ class ShardWriter:
     As a context manager: leaving with an exception leaves no part half-written under its name.
     """
 
-    def __init__(self, corpus: str, shard: str, part_size: int) -> None:
-        self.corpus, self.shard, self.part_size = corpus, shard, part_size
+    def __init__(self, corpus: str, shard: str, part_size: int, splits: Iterable[str] = ()) -> None:
+        self.corpus, self.shard, self.part_size, self.splits = corpus, shard, part_size, tuple(splits)
         self._open: dict[str | None, _Part] = {}
         self._next: dict[str | None, int] = {}
         self._done: list[PartRecord] = []
@@ -52,16 +52,16 @@ class ShardWriter:
         return _Part(self.corpus, part_name(self.shard, split, index), split)
 
     def finish(self) -> list[PartRecord]:
-        """Commit what is open and return all parts in the order of their names."""
+        """Commit what is open and return all parts: by split, and within one in the order of their samples."""
         for part in self._open.values():
             self._done.append(part.commit())
         self._open.clear()
         self._remove_leftovers()
-        return sorted(self._done, key=lambda part: part.name)
+        return sorted(self._done, key=lambda part: (part.split or "", len(part.name), part.name))
 
     def _remove_leftovers(self) -> None:
         """Remove higher-numbered parts of an earlier attempt; numbers run without gaps, so the first gap ends them."""
-        for split in {None, *self._next}:
+        for split in {None, *self._next, *self.splits}:
             index = self._next.get(split, 0)
             while storage.exists(url := storage.join(self.corpus, part_name(self.shard, split, index))):
                 storage.remove(url)

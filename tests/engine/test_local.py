@@ -1,5 +1,6 @@
 """local engine: what is done stays done, what is not is made again, and both look as if nothing had happened."""
 
+import io
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import pytest
 import torch
 
@@ -80,8 +82,9 @@ def test_what_a_killed_run_left_goes(series: Path, tmp_path: Path, make_corpus: 
     corpus = tmp_path / "corpus"
     make_corpus(series, corpus, **SHARDS)
     (corpus / "records/images-00001.json").unlink()
-    for name in (".dataset.json.0.tmp", ".images-00001-00.tar.0.tmp", "records/.images-00001.json.0.tmp"):
-        (corpus / name).write_bytes(b"half")
+    for name in ("dataset.json", "images-00001-00.tar", "images-00000-07.tar", "records/images-00001.json"):
+        storage.AtomicFile(str(corpus / name)).write(b"half")
+    assert len(hidden(corpus)) == 4
     make_corpus(series, corpus, **SHARDS)
     assert hidden(corpus) == []
 
@@ -215,7 +218,9 @@ def test_kill_9_at_random_moments(series: Path, tmp_path: Path, make_corpus: Mak
 
 
 @pytest.mark.slow
-def test_a_crash_around_every_file_s_appearance(series: Path, tmp_path: Path, make_corpus: Make, hash_tars: Hash) -> None:
+def test_a_crash_around_every_file_s_appearance(
+    series: Path, tmp_path: Path, make_corpus: Make, hash_tars: Hash
+) -> None:
     for path in sorted(series.iterdir())[4:]:
         path.unlink()
     make_corpus(series, tmp_path / "whole", **SHARDS)
@@ -388,36 +393,29 @@ def test_an_input_out_of_reach_fails_its_shard_only(
     assert hash_tars(corpus) == hash_tars(tmp_path / "fresh") and verify(str(corpus)).problems == []
 
 
-def test_a_disk_that_fails_midway_fails_its_shard_only(
-    tmp_path: Path, make_corpus: Make, photo_tar: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_that_fails_midway_fails_its_shard_only(
+    tmp_path: Path, make_corpus: Make, photo_tar: Callable[..., Path], memory: fsspec.AbstractFileSystem,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
     for name in ("00", "01", "02"):
-        photo_tar(tmp_path / f"in/{name}.tar")
-    open_read = storage.open_read
+        memory.pipe(f"/in/{name}.tar", photo_tar(tmp_path / "a.tar").read_bytes())
+    whole = type(memory)._open
 
-    class Failing:
-        def __init__(self, stream: Any) -> None:
-            self.stream = stream
-
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.stream, name)
-
-        def __enter__(self) -> Any:
-            return self
-
-        def __exit__(self, *args: object) -> None:
-            self.stream.close()
-
-        def read(self, *args: int) -> bytes:
-            if self.stream.tell() > 3000:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() > 3000:
                 raise OSError(5, "Input/output error")
-            return bytes(self.stream.read(*args))
+            return super().read(size)
 
-    monkeypatch.setattr(
-        storage, "open_read", lambda url: Failing(open_read(url)) if url.endswith("in/01.tar") else open_read(url)
-    )
-    summary = make_corpus(tmp_path / "in", tmp_path / "corpus")
-    assert (summary.done, list(summary.failed), summary.exit_code) == (2, ["01"], 1)
+    def failing(fs: fsspec.AbstractFileSystem, path: str, mode: str = "rb", **options: Any) -> Any:
+        return Failing(memory.cat(path)) if path == "/in/01.tar" else whole(fs, path, mode, **options)
+
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(type(memory), "_open", failing)
+    summary = make_corpus("memory://in", tmp_path / "corpus")
+    assert (summary.done, list(summary.failed), summary.lost, summary.exit_code) == (2, ["01"], 0, 1)
+    monkeypatch.setattr(type(memory), "_open", whole)
+    assert make_corpus("memory://in", tmp_path / "corpus").exit_code == 0
 
 
 @pytest.mark.parametrize("kind", ["folder", "tar"])

@@ -65,9 +65,9 @@ def test_few_electrons_tell_the_models_apart(model: str, other: str) -> None:
     clean = flat(0.02, side=256)
     noise = add(model, clean, [3]) - clean
     for plane, electrons in ((0, 1.0), (1, 4.0)):
-        right, wrong = (moment_scores(m, noise[:, plane], clean[:, plane], SHOT[plane], READ[plane]) for m in (model, other))
+        values, light = noise[:, plane].double(), clean[:, plane]
+        right, wrong = (moment_scores(m, values, light, SHOT[plane], READ[plane]) for m in (model, other))
         assert right[2] < 4.5 < 10 < wrong[2]
-        values = noise[:, plane].double()
         skewness = float((values**3).mean() / (values**2).mean() ** 1.5)
         theory = electrons**-0.5 * (1 + READ[plane] / (SHOT[plane] * 0.02)) ** -1.5
         assert skewness == pytest.approx(theory if model == "poisson_gaussian" else 0.0, abs=0.06)

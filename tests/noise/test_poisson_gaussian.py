@@ -132,6 +132,15 @@ def test_each_site_is_counted_alone(shape: tuple[int, ...]) -> None:
     assert torch.equal(counts.flatten(), torch.cat(alone))
 
 
+def test_the_branch_for_compilers_and_other_devices_counts_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It sums all terms at every site instead of stopping early and picking sites out."""
+    generator = torch.Generator().manual_seed(3)
+    rate, normal = 24 * torch.rand(50_000, generator=generator), torch.randn(50_000, generator=generator)
+    eager = poisson_from_normal(rate, normal)
+    monkeypatch.setattr(torch.compiler, "is_compiling", lambda: True)
+    assert torch.equal(poisson_from_normal(rate, normal), eager)
+
+
 def test_signals_are_whole_electrons() -> None:
     """Without read noise every value is a multiple of S."""
     shot = [0.25, 0.125, 2.0**-6, 2.0**-10]

@@ -106,7 +106,7 @@ LISTS = [
     ("rocket.jpg\nrocket.jpg\n", ["rocket.jpg"]),
     ("{root}/rocket.jpg\nastronaut.jpg\n", ["{root}/rocket.jpg", "astronaut.jpg"]),
     ("file://{root}/rocket.jpg\n", ["file://{root}/rocket.jpg"]),
-    ("./rocket.jpg\n./cats/chelsea.png\n", ["./rocket.jpg", "./cats/chelsea.png"]),
+    ("./rocket.jpg\n./cats/chelsea.png\nrocket.jpg\n", ["rocket.jpg", "cats/chelsea.png"]),
     ("../photos/rocket.jpg\n", ["../photos/rocket.jpg"]),
     (".hidden.jpg\n", [".hidden.jpg"]),
 ]
@@ -309,7 +309,7 @@ def test_members_to_keep_are_found_beside_the_images(tmp_path: Path, photo: Call
 
 
 class Server(SimpleHTTPRequestHandler):
-    """Serve a folder, with byte ranges, and status 500 for what is in ``broken``."""
+    """Serve a folder, listings too, with byte ranges, and status 500 for what is in ``broken``."""
 
     broken: set[str] = set()
 
@@ -320,6 +320,8 @@ class Server(SimpleHTTPRequestHandler):
         path = Path(self.translate_path(self.path))
         if path.name in self.broken:
             self.send_error(500)
+        elif path.is_dir():
+            super().do_GET()
         elif not path.is_file():
             self.send_error(404)
         else:
@@ -363,6 +365,12 @@ def test_http(http: str, mixed: Path) -> None:
         listing = list_input(source, ReadConfig())
         assert found(listing) == paths
         read_all(plan_shards(listing, ReadConfig()))
+
+
+def test_a_folder_over_http_whose_listing_knows_no_sizes(http: str) -> None:
+    listing = list_input(f"{http}/cats/", ReadConfig())
+    assert found(listing) == ["chelsea.png", "chelsea.v2.jpeg"]
+    read_all(plan_shards(listing, ReadConfig()))
 
 
 @pytest.mark.parametrize("name", ["00.tar", "rocket.jpg"])

@@ -7,11 +7,11 @@ import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import fsspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rawsynth import storage
 from rawsynth.errors import InputAccessError
 from rawsynth.pipeline.inputs import InputFile, Shard
 from rawsynth.pipeline.reader import LostSample, SourceSample, count_samples, read_shard
@@ -57,7 +57,7 @@ def small_tar(
     make_tar: Callable[..., Path],
     photo: Callable[..., bytes],
 ) -> tuple[bytes, dict[str, bytes]]:
-    """A tar of three small photographs with captions, and the images; long names where the format needs extra blocks."""
+    """A tar of three small photographs with captions, and the images; long names where those take extra blocks."""
     folder = "" if request.param == "ustar" else "é" * 120 + "/"
     images = {f"{folder}s{i}": photo(i, height=16, width=16) for i in range(3)}
     members = [
@@ -75,7 +75,8 @@ def small_tar(
 def test_samples_come_in_order_with_what_travels_along(
     tmp_path: Path, make_tar: Callable[..., Path], photo: Callable[..., bytes]
 ) -> None:
-    members = {"b/s1.JPG": photo(1, fmt="JPEG"), "b/s1.txt": b"one", "b/s1.cls": b"7", "a.png": photo(0), "a.txt": b"two"}
+    image = photo(1, fmt="JPEG")
+    members = {"b/s1.JPG": image, "b/s1.txt": b"one", "b/s1.cls": b"7", "a.png": photo(0), "a.txt": b"two"}
     read = read_tar(make_tar(tmp_path / "z.tar", members), ("txt", "json"))
     assert [(s.key, s.source_key) for s in read if isinstance(s, SourceSample)] == [("z/b/s1", "b/s1"), ("z/a", "a")]
     assert samples_of(read) == {"b/s1": members["b/s1.JPG"], "a": members["a.png"]}
@@ -87,7 +88,9 @@ def test_samples_come_in_order_with_what_travels_along(
 
 
 @pytest.mark.parametrize("mode", ["w", "w:gz"])
-def test_compressed_or_not(tmp_path: Path, make_tar: Callable[..., Path], photo: Callable[..., bytes], mode: str) -> None:
+def test_compressed_or_not(
+    tmp_path: Path, make_tar: Callable[..., Path], photo: Callable[..., bytes], mode: str
+) -> None:
     members = {f"s{i}.png": photo(i) for i in range(3)}
     read = read_tar(make_tar(tmp_path / "z.tar.gz", members, mode=mode))
     assert samples_of(read) == {name[:-4]: content for name, content in members.items()}
@@ -337,19 +340,28 @@ def test_a_file_that_is_gone(tmp_path: Path, kind: str) -> None:
         samples_of(list(read_shard(Shard("a", kind, str(tmp_path), (InputFile("gone.png", None),)), ())))
 
 
+@pytest.mark.parametrize("mode", ["w", "w:gz"])
 @pytest.mark.parametrize("after", [0, 512, 3000])
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), RuntimeError("the driver's own")])
 def test_a_read_that_fails_midway_is_a_fault_of_access(
-    tmp_path: Path, photo_tar: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, after: int
-) -> None:
+    tmp_path: Path, make_tar: Callable[..., Path], photo: Callable[..., bytes], memory: fsspec.AbstractFileSystem,
+    monkeypatch: pytest.MonkeyPatch, mode: str, after: int, error: Exception,
+) -> None:  # fmt: skip
     """A lost connection or a bad disk says nothing about the images: nothing is lost, the shard is tried again."""
 
     class Failing(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             if self.tell() >= after:
-                raise OSError(5, "Input/output error")
+                raise error
             return super().read(size)
 
-    path = photo_tar(tmp_path / "a.tar", 3)
-    monkeypatch.setattr(storage, "open_read", lambda url: Failing(Path(url).read_bytes()))
-    with pytest.raises(InputAccessError, match=r"a\.tar.*Input/output error"):
-        read_tar(path)
+    content = make_tar(tmp_path / "a.tar", {f"s{i}.png": photo(i) for i in range(6)}, mode=mode).read_bytes()
+    memory.pipe("/in/a.tar", content)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    monkeypatch.setattr(type(memory), "_open", lambda *args, **options: Failing(content))
+    shard = Shard("a", "tar", "memory://in", (InputFile("a.tar", len(content)),))
+    read: Read = []
+    with pytest.raises(InputAccessError, match=r"a\.tar.*(Input/output error|the driver's own)"):
+        for sample in read_shard(shard, ()):
+            read.append(sample)
+    assert not losses_of(read)

@@ -98,7 +98,10 @@ def test_what_is_no_record_names_itself(tmp_path: Path, body: dict[str, Any]) ->
         ShardRecord.load(str(tmp_path), "a/b")
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", "3", '"text"', "{}", '{"seal": 1}', "{" * 5000, "\x00", "[" * 100_000])
+NOT_SEALED = ["", "null", "[]", "3", '"text"', "{}", '{"seal": 1}', '{"seal": null}', "{" * 5000, "\x00", "[" * 100_000]
+
+
+@pytest.mark.parametrize("text", NOT_SEALED, ids=lambda text: repr(text[:12]))
 def test_what_is_not_sealed_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(CorpusError, match=r"a\.json is damaged"):

@@ -110,7 +110,9 @@ def test_the_batch_budget_changes_no_pixel(many: Path, tmp_path: Path, make_corp
     assert read_samples(tmp_path / "a") == read_samples(tmp_path / "b") == read_samples(tmp_path / "c")
 
 
-def test_the_first_realization_is_the_only_one(many: Path, tmp_path: Path, make_corpus: Make, read_samples: Read) -> None:
+def test_the_first_realization_is_the_only_one(
+    many: Path, tmp_path: Path, make_corpus: Make, read_samples: Read
+) -> None:
     make_corpus(many, tmp_path / "one", **FULL)
     make_corpus(many, tmp_path / "three", **FULL, noise={"realizations": 3})
     one, three = read_samples(tmp_path / "one"), read_samples(tmp_path / "three")
@@ -213,6 +215,18 @@ def test_the_source_crop_can_travel_along(
         assert np.sqrt(((picture - cut) ** 2).mean()) < 8
     (record,) = read_records(tmp_path / "corpus").values()
     assert record["members"] == ["json", "clean.npy", "noisy.npy", "srgb.jpg"]
+
+
+@pytest.mark.parametrize("limit", [1, 10, 12, 99])
+def test_limit_counts_images_over_tars_and_folders(
+    many: Path, tmp_path: Path, make_corpus: Make, read_samples: Read, limit: int
+) -> None:
+    """The tar comes first, with ten; then the folder, in its paths' order."""
+    summary = make_corpus(many, tmp_path / "corpus", read={"limit": limit, "images_per_shard": 12})
+    written = list(read_samples(tmp_path / "corpus"))
+    everything = [*(f"t/s{i:02d}" for i in range(10)), *(f"p{i:02d}-png" for i in range(30))]
+    assert summary.exit_code == 0 and summary.sources == min(limit, 40)
+    assert sorted(written) == sorted(everything[:limit])
 
 
 def test_splits_go_by_source(many: Path, tmp_path: Path, make_corpus: Make, read_records: Records) -> None:

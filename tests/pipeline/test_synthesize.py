@@ -102,7 +102,8 @@ def test_metadata_say_what_was_done(views: list[View]) -> None:
     for one, sample in zip(views, run(views, **values), strict=True):
         meta = sample.metadata
         assert (meta["key"], meta["split"], meta["source"]) == (one.key, None, {"key": one.key, "url": "in"})
-        assert (meta["raw"]["camera"], meta["raw"]["cfa"], meta["raw"]["method"]) == ("Sony ILCE-7SM2", "RGGB", "unprocess")
+        named = {name: meta["raw"][name] for name in ("camera", "cfa", "method")}
+        assert named == {"camera": "Sony ILCE-7SM2", "cfa": "RGGB", "method": "unprocess"}
         assert meta["clean"] == {
             "member": "clean.npy", "levels": {"black_level": 0, "white_level": 65535, "bits": 16},
         }  # fmt: skip

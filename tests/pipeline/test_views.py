@@ -1,4 +1,4 @@
-"""views: what of a source image becomes a sample, and why some do not; a function of the image, its key and the seed."""
+"""views: what of an image becomes a sample, or why nothing does; a function of the image, its key and the seed."""
 
 import io
 from collections.abc import Callable
@@ -186,7 +186,10 @@ def test_clipping_is_counted_after_downscaling() -> None:
 # ---- crops ----
 
 
-@given(size=SIZES, spare=st.tuples(st.integers(0, 30), st.integers(0, 30)), count=st.integers(1, 6), seed=st.integers(0))
+SPARES = st.tuples(st.integers(0, 30), st.integers(0, 30))
+
+
+@given(size=SIZES, spare=SPARES, count=st.integers(1, 6), seed=st.integers(0))
 def test_crops_lie_inside(size: tuple[int, int], spare: tuple[int, int], count: int, seed: int) -> None:
     crop = (size[0] // 2 * 2, size[1] // 2 * 2)
     height, width = crop[0] + spare[0], crop[1] + spare[1]

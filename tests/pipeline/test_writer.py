@@ -24,7 +24,9 @@ def sample(index: int, size: int = 100) -> Sample:
     return f"dir/k{index:03d}-jpg", {"json": b"{}", "clean.npy": bytes([index % 251]) * size, "noisy.npy": b"n" * size}
 
 
-def write(folder: str | Path, samples: list[Sample], part_size: int = 10**9, split: str | None = None) -> list[PartRecord]:
+def write(
+    folder: str | Path, samples: list[Sample], part_size: int = 10**9, split: str | None = None
+) -> list[PartRecord]:
     with ShardWriter(str(folder), "shard", part_size) as writer:
         for key, members in samples:
             writer.write(key, members, split)

@@ -99,7 +99,9 @@ def test_mirrored_planes_are_the_mirrored_scene(flip, axis: int, cfa: str) -> No
 
 
 @given(st.data(), LEADS, HALVES, HALVES, LAYOUTS)
-def test_a_crop_is_the_sensor_image_s_window(data: st.DataObject, lead: tuple[int, ...], h: int, w: int, cfa: str) -> None:
+def test_a_crop_is_a_window_of_the_sensor(
+    data: st.DataObject, lead: tuple[int, ...], h: int, w: int, cfa: str
+) -> None:
     top, left = 2 * data.draw(st.integers(0, h - 1)), 2 * data.draw(st.integers(0, w - 1))
     height, width = 2 * data.draw(st.integers(1, h - top // 2)), 2 * data.draw(st.integers(1, w - left // 2))
     rgb = counted(*lead, 3, 2 * h, 2 * w)

@@ -1,4 +1,4 @@
-"""Noise in S and O, in DN and in a record: conversions against published calibrations and against counting electrons."""
+"""Noise in S and O, in DN and in a record: against published calibrations and against counting electrons."""
 
 import json
 

@@ -57,7 +57,8 @@ def test_a_single_colour_comes_back(cfa: str) -> None:
 
 def test_white_comes_back() -> None:
     white = torch.full((4, 3, 4, 4), 255, dtype=torch.uint8)
-    raw = ReverseISP("unprocess", rgb_gain=1.25, seed=0)(white, keys=list("abcd"), overrides={"cfa": list(BAYER_LAYOUTS)})
+    to_raw = ReverseISP("unprocess", rgb_gain=1.25, seed=0)
+    raw = to_raw(white, keys=list("abcd"), overrides={"cfa": list(BAYER_LAYOUTS)})
     assert render(raw).min() > 1.0 - 1e-5
 
 

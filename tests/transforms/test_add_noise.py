@@ -351,13 +351,21 @@ def test_what_is_no_raw_image_is_refused(raw: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model": "heteroscedastic_gaussian"}, "are for 'heteroscedastic_gaussian'; this AddNoise is 'poisson_gaussian'"),
+        ({"model": "heteroscedastic_gaussian"}, "for 'heteroscedastic_gaussian'; this AddNoise is 'poisson_gaussian'"),
         ({"rng": "threefry2x32-13/box-muller/0"}, "drawn with generator 'threefry2x32-13/box-muller/0'"),
     ],
 )
 def test_foreign_parameters_are_refused(change: dict[str, str], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         AddNoise("poisson_gaussian").apply_params(clean(1), [{**make(1)[0], **change}])
+
+
+@pytest.mark.xfail(reason="numbers a sample are not spread: for four images they go to the planes")
+def test_parameters_by_hand_may_hold_one_number_for_the_planes() -> None:
+    shot = [0.0, 0.0625, 0.25, 0.5]
+    full = [{**p, "params": {"shot": [s] * 4, "read": [0.0] * 4}} for p, s in zip(make(4), shot, strict=True)]
+    short = [{**p, "params": {"shot": s, "read": 0.0}} for p, s in zip(make(4), shot, strict=True)]
+    assert same(AddNoise().apply_params(clean(), short), AddNoise().apply_params(clean(), full))
 
 
 @pytest.mark.parametrize("count", [0, 1, 5])

@@ -12,8 +12,8 @@ from rawsynth.raw.cfa import BAYER_LAYOUTS
 from rawsynth.transforms import AddNoise, ReverseISP
 
 pytestmark = pytest.mark.slow
-# Batch, height, width: one dynamic graph serves them all. A first batch of 2, 3 or 4 would be taken for the number of key
-# words, colours or planes, and the next would be compiled anew.
+# Batch, height, width: one dynamic graph serves them all. A first batch of 2, 3 or 4 would be taken for the number of
+# key words, colours or planes, and the next would be compiled anew.
 SIZES = ((5, 64, 80), (4, 64, 80), (2, 38, 50))
 
 

@@ -114,10 +114,11 @@ def test_a_camera_s_white_balance_takes_grey_to_its_response() -> None:
     """Linear grey goes to what the sensor gives under daylight: its matrix times white, green left as it was."""
     camera = load_camera(SONY)
     response = camera.cam_from_xyz["D65"] @ [0.95047, 1.0, 1.08883]
+    expected = [response[0] / response[1], response[2] / response[1]]
     raw = ReverseISP(camera=SONY, rgb_gain=1.25, seed=0)(torch.full((1, 3, 2, 2), 0.5), keys=["a"])
     red, green, _, blue = raw.packed.flatten().tolist()
     assert green == pytest.approx(0.5**2.2 / 1.25, rel=1e-5)
-    assert [red / green, blue / green] == pytest.approx([response[0] / response[1], response[2] / response[1]], rel=1e-4)
+    assert [red / green, blue / green] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.fixture
@@ -347,6 +348,13 @@ def test_wrong_images_are_refused(srgb: Any, message: str) -> None:
     for call in (ReverseISP(), lambda x: ReverseISP().apply_params(x, make(1))):
         with pytest.raises(UsageError, match=message):
             call(srgb)
+
+
+@pytest.mark.xfail(reason="nobody looks: the metadata then name a method that did not make the image")
+@pytest.mark.parametrize("change", [{"method": "rst_isp_net"}, {"method_version": "0"}])
+def test_foreign_parameters_are_refused(change: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match=next(iter(change.values()))):
+        ReverseISP("unprocess").apply_params(photo(), [{**make(1)[0], **change}])
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
