@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from rawsynth.errors import InputAccessError, OutputError
+from rawsynth.errors import InputAccessError, OutputError, UsageError
 
 T = TypeVar("T")
 
@@ -36,12 +36,12 @@ def resolve(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """Return the filesystem of a URL and the path on it.
 
     Raises:
-        InputAccessError: the scheme is unknown, or its driver is not installed.
+        UsageError: the scheme is unknown, or its driver is not installed.
     """
     try:
         fs, path = fsspec.core.url_to_fs(os.fspath(url))
     except (ValueError, ImportError) as error:
-        raise InputAccessError(f"{url}: {error}") from error
+        raise UsageError(f"{url}: {error}") from error
     return fs, str(path)
 
 
@@ -158,17 +158,17 @@ def size(url: str) -> int:
     return retry(lambda: int(fs.size(path)), url)
 
 
-def walk_files(url: str) -> list[tuple[str, int]]:
+def walk_files(url: str) -> list[tuple[str, int | None]]:
     """List a folder recursively.
 
     Returns:
-        ``(path relative to the folder, bytes)`` of each file, sorted by path.
+        ``(path relative to the folder, bytes)`` of each file, sorted by path; no bytes where the store does not say.
     """
     fs, root = resolve(url)
     found = retry(lambda: fs.find(root, detail=True, withdirs=False), url)
     prefix = root.rstrip("/") + "/"
-    rows = [(str(p), int(info.get("size") or 0)) for p, info in found.items()]
-    return sorted((p[len(prefix) :], n) for p, n in rows if p.startswith(prefix))
+    rows = {str(p): info.get("size") for p, info in found.items() if str(p).startswith(prefix)}
+    return [(p[len(prefix) :], None if rows[p] is None else int(rows[p])) for p in sorted(rows)]
 
 
 def glob(url: str) -> list[str]:

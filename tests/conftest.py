@@ -188,7 +188,7 @@ def _config_values() -> st.SearchStrategy[dict[str, Any]]:
         "method": {
             "method": st.sampled_from(["unprocess", "another"]),
             "weights": st.sampled_from(["default", "my weights.safetensors"]),
-            "camera": st.sampled_from(["Sony ILCE-7SM2", "own.toml"]),
+            "camera": st.sampled_from(["Sony ILCE-7SM2", "Nikon D850"]),
             "cfa": st.sampled_from(["RGGB", "GBRG", "camera"]),
             "cam_from_srgb": rows,
             "white_balance": st.lists(positive, min_size=2, max_size=2),

@@ -10,6 +10,7 @@ import torch
 import webdataset as wds
 from braceexpand import braceexpand
 from torch import Tensor
+from torch.utils.data import get_worker_info
 from torch.utils.data._utils.collate import default_collate_fn_map
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
@@ -52,7 +53,8 @@ def open_corpus(
         urls: folder or URL of a corpus, or its tars: a pattern with braces or globs, or a list.
         split: only the parts of this split.
         shuffle: size of the sample buffer; parts are shuffled too. 0 keeps the order of the corpus.
-        seed: of the shuffling, which differs from epoch to epoch and is the same in a new run.
+        seed: of the shuffling, which differs from epoch to epoch and is the same in a new run; in a ``DataLoader``'s
+            workers it also follows ``torch.manual_seed``, as the loader does.
 
     Returns:
         A WebDataset pipeline, split by node and by worker, of dicts:
@@ -70,11 +72,27 @@ def open_corpus(
     parts = list_parts([urls] if isinstance(urls, str) else list(urls), split)
     stages = sample_stages(parts)
     if shuffle:
-        stages.insert(1, wds.detshuffle(bufsize=len(parts), initial=len(parts), seed=seed))
+        # Behind the split by node, so that nodes need not agree on an order.
+        stages.insert(2, EpochShuffle(bufsize=len(parts), initial=len(parts), seed=seed))
     stages.append(_pairs)
     if shuffle:
-        stages.append(wds.detshuffle(bufsize=shuffle, initial=shuffle, seed=seed))
+        stages.append(EpochShuffle(bufsize=shuffle, initial=shuffle, seed=seed))
     return wds.DataPipeline(*stages)
+
+
+class EpochShuffle(wds.detshuffle):  # type: ignore[misc]
+    """Shuffle another way each epoch, also in workers that start every epoch from a fresh copy of the dataset."""
+
+    _epochs = 0
+
+    def run(self, src: Iterable[Any]) -> Iterator[Any]:
+        """Shuffle one epoch."""
+        worker = get_worker_info()
+        # The loader draws this number anew each epoch, the same for all of its workers.
+        self.epoch = self._epochs + (worker.seed - worker.id if worker is not None else 0)
+        self._epochs += 1
+        shuffled: Iterator[Any] = super().run(src)
+        return shuffled
 
 
 def sample_stages(parts: dict[str, int | None]) -> list[Any]:

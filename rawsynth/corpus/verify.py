@@ -6,7 +6,6 @@ import hashlib
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import IO
 
 from rawsynth import storage
 from rawsynth.errors import CorpusError, InputAccessError
@@ -117,7 +116,7 @@ def check_part(url: str, part: PartRecord, members: set[str], keys: set[str]) ->
             yield f"{samples} samples, its record says {part.samples}"
 
 
-def _checksum(stream: IO[bytes]) -> tuple[int, str, bytes]:
+def _checksum(stream: storage.GuardedStream) -> tuple[int, str, bytes]:
     digest, size, tail = hashlib.sha256(), 0, b""
     while chunk := stream.read(_CHUNK):
         digest.update(chunk)
@@ -126,7 +125,7 @@ def _checksum(stream: IO[bytes]) -> tuple[int, str, bytes]:
     return size, digest.hexdigest(), tail
 
 
-def _samples(stream: IO[bytes]) -> Iterator[tuple[str, set[str]]]:
+def _samples(stream: storage.GuardedStream) -> Iterator[tuple[str, set[str]]]:
     with tarfile.open(fileobj=stream, mode="r:") as archive:
         current: str | None = None
         found: set[str] = set()

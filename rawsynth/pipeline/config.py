@@ -213,7 +213,7 @@ class GenerateConfig(Section):
         """Return every choice that decides the corpus's bytes, JSON-ready."""
         fields: dict[str, Any] = self.model_dump(mode="json", exclude={"input", "output", "run"})
         camera = self.method.camera
-        if camera is not None and camera.endswith(".toml"):
+        if camera is not None and camera.endswith(".toml") and Path(camera).exists():
             # The profile's figures decide bytes, not where it lies.
             fields["method"]["camera"] = f"sha256:{hashlib.sha256(_read(camera, 'camera file')).hexdigest()}"
         return fields

@@ -116,7 +116,10 @@ def open_dataset(config: GenerateConfig, tell: Callable[[str], None]) -> Dataset
 
 
 def _new_dataset(config: GenerateConfig) -> Dataset:
-    listing = inputs.list_input(config.input, config.read)
+    try:
+        listing = inputs.list_input(config.input, config.read)
+    except InputAccessError as error:
+        raise UsageError(f"input: {error}") from error
     shards = inputs.apply_limit(inputs.plan_shards(listing, config.read), config.read.limit, count_samples)
     compute = environment.decide(config.compute, sum(shard.size for shard in shards))
     decided = config.model_copy(update={"compute": compute})

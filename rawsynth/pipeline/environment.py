@@ -47,16 +47,27 @@ def decide(compute: ComputeConfig, input_bytes: int) -> ComputeConfig:
     device = compute.device
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
-        raise UsageError(f"unknown device {device!r}; choose from: auto, cpu, cuda, cuda:N.")
-    if device != "cpu" and int(device.partition(":")[2] or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device {device!r} is not there: torch sees {torch.cuda.device_count()} GPUs; use --device cpu.")
+    check_device(device)
     compiled = compute.compile
     if compiled == "auto":
         worth_it = input_bytes >= AUTO_COMPILE_BYTES and can_compile(device)
         compiled = "on" if worth_it else "off"
     pixels = compute.batch_pixels or BATCH_PIXELS[torch.device(device).type]
     return compute.model_copy(update={"device": device, "compile": compiled, "batch_pixels": pixels})
+
+
+def check_device(device: str) -> torch.device:
+    """Return the device.
+
+    Raises:
+        UsageError: its name is unknown, or it is not there.
+    """
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
+        raise UsageError(f"unknown device {device!r}; choose from: auto, cpu, cuda, cuda:N.")
+    gpus = torch.cuda.device_count()
+    if device != "cpu" and int(device.partition(":")[2] or 0) >= gpus:
+        raise UsageError(f"device {device!r} is not available: torch sees {gpus} GPUs; use --device cpu.")
+    return torch.device(device)
 
 
 def can_compile(device: str) -> bool:

@@ -89,7 +89,7 @@ class Shard:
         return {"name": self.name, "kind": self.kind, "files": [f.to_json() for f in self.files], **limit}
 
     @classmethod
-    def from_json(cls, data: dict[str, Any], root: str, base: str) -> Shard:
+    def from_json(cls, data: dict[str, Any], root: str, base: str | None = None) -> Shard:
         """Read what :meth:`to_json` wrote."""
         files = tuple(InputFile.from_json(row) for row in data["files"])
         return cls(data["name"], data["kind"], root, files, data.get("limit"), base)
@@ -118,7 +118,7 @@ def list_input(source: str, config: ReadConfig) -> Listing:
         root, rows = _read_list(source)
     elif storage.is_folder(source):
         root = source.rstrip("/") or "/"
-        rows = [row for row in storage.walk_files(source) if not any(part[:1] == "." for part in row[0].split("/"))]
+        rows = [row for row in storage.walk_files(source) if not is_hidden(row[0])]
     else:
         root, name = _split_root(source)
         rows = [(name, storage.size(source))]
@@ -170,12 +170,17 @@ def apply_limit(shards: list[Shard], limit: int | None, count: Any) -> list[Shar
     return kept
 
 
+def is_hidden(path: str) -> bool:
+    """Whether a file or one of its folders is hidden: its name begins with a dot."""
+    return any(part.startswith(".") and part not in (".", "..") for part in path.split("/"))
+
+
 def is_pattern(source: str) -> bool:
     """Whether a name holds braces or wildcards."""
     return any(char in source for char in "{*?[")
 
 
-def _with_siblings(rows: list[tuple[str, int]], keep: tuple[str, ...]) -> Iterator[InputFile]:
+def _with_siblings(rows: list[tuple[str, int | None]], keep: tuple[str, ...]) -> Iterator[InputFile]:
     present = {path for path, _ in rows} if keep else set()
     for path, size in rows:
         stem, _, extension = path.rpartition(".")
@@ -185,20 +190,24 @@ def _with_siblings(rows: list[tuple[str, int]], keep: tuple[str, ...]) -> Iterat
         yield InputFile(path, size, found)
 
 
-def _expand_pattern(pattern: str) -> tuple[str, list[tuple[str, int]]]:
+def _expand_pattern(pattern: str) -> tuple[str, list[tuple[str, int | None]]]:
     fixed = re.split(r"[{*?\[]", pattern, maxsplit=1)[0]
     root, _ = _split_root(fixed + "x")
     try:
         expanded = list(braceexpand(pattern))
     except ValueError as error:
         raise UsageError(f"input pattern {pattern!r}: unbalanced braces.") from error
-    urls: list[str] = []
+    rows: dict[str, int | None] = {}
     for url in expanded:
-        urls += storage.glob(url) if re.search(r"[*?\[]", url) else [url]
-    return root, [(_relative(url, root), _size_or_unknown(url)) for url in dict.fromkeys(urls)]  # type: ignore[misc]
+        wild = re.search(r"[*?\[]", url) is not None
+        for match in storage.glob(url) if wild else [url]:
+            path = _relative(match, root)
+            if not (wild and is_hidden(path)):
+                rows[path] = _size_or_unknown(match)
+    return root, list(rows.items())
 
 
-def _read_list(source: str) -> tuple[str, list[tuple[str, int]]]:
+def _read_list(source: str) -> tuple[str, list[tuple[str, int | None]]]:
     try:
         text = storage.read_bytes(source).decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -207,7 +216,7 @@ def _read_list(source: str) -> tuple[str, list[tuple[str, int]]]:
     root, _ = _split_root(source)
     named = (line for line in lines if line and not line.startswith("#"))
     paths = dict.fromkeys(line if "://" in line else posixpath.normpath(line) for line in named)
-    return root, [(path, _size_or_unknown(storage.join(root, path))) for path in paths]  # type: ignore[misc]
+    return root, [(path, _size_or_unknown(storage.join(root, path))) for path in paths]
 
 
 def _size_or_unknown(url: str) -> int | None:

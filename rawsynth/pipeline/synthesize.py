@@ -15,6 +15,7 @@ from torch import Tensor
 from rawsynth.pipeline.batching import batch_size
 from rawsynth.pipeline.codecs import noisy_members
 from rawsynth.pipeline.config import GenerateConfig
+from rawsynth.pipeline.environment import check_device
 from rawsynth.pipeline.views import View
 from rawsynth.raw.levels import CLEAN_LEVELS, Levels
 from rawsynth.raw.quantize import quantize
@@ -35,12 +36,12 @@ class Synthesizer:
     """Run reverse ISP, noise and quantisation as a configuration says; ``auto`` must have been decided before.
 
     Raises:
-        UnknownNameError, UsageError: the configuration names what does not exist.
+        UnknownNameError, UsageError: the configuration names what does not exist, or the device is not there.
     """
 
     def __init__(self, config: GenerateConfig) -> None:
         compute = config.compute
-        self.device = torch.device(compute.device)
+        self.device = check_device(compute.device)
         self.to_raw, self.add_noise = make_transforms(config)
         self.realizations = config.noise.realizations
         self.levels = config.write.levels()

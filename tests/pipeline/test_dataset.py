@@ -8,6 +8,7 @@ from typing import Any
 
 import fsspec
 import pytest
+import torch
 
 from rawsynth import storage
 from rawsynth.cameras import profile
@@ -138,6 +139,24 @@ def test_another_environment_is_mentioned(photos: Path, tmp_path: Path, monkeypa
     assert len(told) == 1 and "bytes may differ" in told[0]
 
 
+DEVICES = [
+    ("tpu9", "unknown device 'tpu9'"),
+    ("cuda:first", "unknown device 'cuda:first'"),
+    ("cuda", "'cuda' is not there"),
+    ("cuda:7", "'cuda:7' is not there"),
+]
+
+
+@pytest.mark.parametrize(("device", "message"), DEVICES)
+def test_a_device_that_is_not_there(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, message: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=message):
+        start(photos, tmp_path / "corpus", compute={"device": device})
+
+
 # ---- going on with another configuration ----
 
 CHANGED = [
@@ -206,6 +225,25 @@ def test_a_camera_file_that_changed_is_another_configuration(photos: Path, tmp_p
         start(photos, tmp_path / "corpus", method={"camera": str(own)})
 
 
+def test_a_corpus_of_a_camera_file_goes_on_from_another_working_directory(
+    photos: Path, tmp_path: Path, make_corpus: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same figures from another path are the same configuration, and are read from where they are now."""
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    shipped = Path(profile.__file__).parent / "profiles/sony_ilce_7sm2.toml"
+    read = {"images_per_shard": 2}
+    shutil.copy(shipped, tmp_path / "a/own.toml")
+    monkeypatch.chdir(tmp_path / "a")
+    make_corpus(photos, tmp_path / "corpus", read=read, method={"camera": "own.toml"})
+    (tmp_path / "corpus/records/images-00001.json").unlink()
+    (tmp_path / "a/own.toml").rename(tmp_path / "b/moved.toml")
+    monkeypatch.chdir(tmp_path / "b")
+    summary = make_corpus(photos, tmp_path / "corpus", read=read, method={"camera": "moved.toml"})
+    assert (summary.exit_code, summary.skipped_shards) == (0, 2)
+    assert verify(str(tmp_path / "corpus")).problems == []
+
+
 # ---- files that come and go ----
 
 
@@ -235,6 +273,19 @@ def test_extend_puts_added_files_into_new_shards(
     assert loaded is not None and loaded.shards == extended.shards
     assert told == ["4 new input files taken up, in 3 shards"]
     open_dataset(config(photos, tmp_path / "corpus", read=read), silent)
+
+
+def test_a_recursive_pattern_never_takes_the_corpus_for_its_input(
+    tmp_path: Path, make_corpus: Make, photo_tar: Callable[..., Path]
+) -> None:
+    """Refused, or the corpus's own tars are not among the new files."""
+    photo_tar(tmp_path / "in/sub/a.tar")
+    try:
+        first = make_corpus(f"{tmp_path}/in/**/*.tar", tmp_path / "in/corpus")
+    except UsageError:
+        return
+    again = make_corpus(f"{tmp_path}/in/**/*.tar", tmp_path / "in/corpus", run={"extend": True})
+    assert again.shards == first.shards == 1
 
 
 def test_an_input_that_is_gone_does_not_keep_a_corpus_from_going_on(photos: Path, tmp_path: Path) -> None:

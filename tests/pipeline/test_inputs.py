@@ -271,8 +271,8 @@ FILES = st.builds(
     limit=st.none() | st.integers(0, 9),
 )
 def test_a_shard_survives_json(name: str, kind: str, files: tuple[InputFile, ...], limit: int | None) -> None:
-    shard = Shard(name, kind, "root", files, limit)
-    assert Shard.from_json(shard.to_json(), "root") == shard
+    shard = Shard(name, kind, "root", files, limit, base="/base")
+    assert Shard.from_json(shard.to_json(), "root", "/base") == shard
 
 
 # ---- limit, siblings ----

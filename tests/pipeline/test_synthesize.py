@@ -251,14 +251,6 @@ def test_an_impossible_choice_is_refused_at_the_start(values: dict[str, Any], me
         Synthesizer(config(**values))
 
 
-def test_a_device_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    made = config()
-    compute = made.compute.model_copy(update={"device": "cuda"})
-    with pytest.raises(UsageError, match="'cuda' is not available; use --device cpu"):
-        Synthesizer(made.model_copy(update={"compute": compute}))
-
-
 def test_a_camera_file(views: list[View], tmp_path: Path) -> None:
     own = tmp_path / "own.toml"
     own.write_text((Path(profile.__file__).parent / "profiles/nikon_d850.toml").read_text())

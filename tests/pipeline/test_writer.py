@@ -163,7 +163,7 @@ def test_parts_of_an_earlier_attempt_go(tmp_path: Path) -> None:
 def test_parts_of_an_earlier_attempt_go_from_splits_that_are_empty_now(tmp_path: Path) -> None:
     """The only image of a split may be lost when its shard is made again."""
     write(tmp_path, [sample(0)], split="val")
-    with ShardWriter(str(tmp_path), "shard", 10**9) as writer:
+    with ShardWriter(str(tmp_path), "shard", 10**9, ["train", "val"]) as writer:
         writer.write(*sample(1), split="train")
         writer.finish()
     assert set(contents(tmp_path)) == {"shard-train-00.tar"}
