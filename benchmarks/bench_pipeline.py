@@ -78,7 +78,7 @@ def seconds_a_shard(config: GenerateConfig, synthesizer: object) -> float:
     shutil.rmtree(config.output, ignore_errors=True)
     shard = open_dataset(config, print).shards[0]
     started = time.perf_counter()
-    run_shard(shard, config, synthesizer, available_cores())  # type: ignore[arg-type]
+    run_shard(shard, config, synthesizer, digest="", threads=available_cores())  # type: ignore[arg-type]
     return time.perf_counter() - started
 
 
@@ -111,14 +111,15 @@ def _time(run: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
+# VmHWM, because getrusage() starts from what the parent process had.
 _CHILD = """
-import resource, sys
-import torch
-from rawsynth import cli
-from rawsynth import AddNoise, ReverseISP
-idle = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+import re, sys
+from rawsynth import AddNoise, ReverseISP, cli
+def peak():
+    return int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/status").read())[1]) / 1024
+idle = peak()
 assert cli.main(sys.argv[1:]) == 0
-print(idle / 1024, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+print(idle, peak())
 """
 
 

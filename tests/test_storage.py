@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rawsynth import storage
-from rawsynth.errors import InputAccessError, OutputError
+from rawsynth.errors import InputAccessError, OutputError, UsageError
 
 PLACES = ["local", "memory"]
 
@@ -204,7 +204,7 @@ def test_a_missing_file_names_itself(place: str, use: Callable[[str], object]) -
 
 @pytest.mark.parametrize("url", ["gopher://x/y", "nosuchscheme://x"])
 def test_an_unknown_scheme_names_itself(url: str) -> None:
-    with pytest.raises(InputAccessError, match=url):
+    with pytest.raises(UsageError, match=url):
         storage.exists(url)
 
 

@@ -113,7 +113,7 @@ def generate(config: GenerateConfig, observer: Observer | None = None) -> Summar
         if config.run.retry_errors:
             dataset = accept_changes(dataset, shard)
             shard = next(s for s in dataset.shards if s.name == shard.name)
-        _run_one(shard, dataset.config, synthesizer, summary, observer)
+        _run_one(shard, dataset, synthesizer, summary, observer)
     summary.over_max_errors |= config.run.max_errors is not None and summary.lost > config.run.max_errors
     return summary
 
@@ -124,8 +124,9 @@ def is_done(record: ShardRecord | None, digest: str, retry_errors: bool) -> bool
 
 
 def _run_one(
-    shard: Shard, config: GenerateConfig, synthesizer: Synthesizer, summary: Summary, observer: Observer
+    shard: Shard, dataset: Dataset, synthesizer: Synthesizer, summary: Summary, observer: Observer
 ) -> None:
+    config = dataset.config
     # Its parts are about to be replaced: until the new record stands, the shard is not done.
     storage.remove(record_url(config.output, shard.name))
     observer.shard_started(shard)
@@ -133,7 +134,7 @@ def _run_one(
     threads = config.run.threads or available_cores()
     try:
         with one_thread_an_operation():
-            record = run_shard(shard, config, synthesizer, threads, watch)
+            record = run_shard(shard, config, synthesizer, digest=dataset.digest, threads=threads, watch=watch)
     except InputAccessError as error:
         summary.failed[shard.name] = str(error)
         observer.shard_failed(shard, str(error))

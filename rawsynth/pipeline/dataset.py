@@ -109,7 +109,9 @@ def open_dataset(config: GenerateConfig, tell: Callable[[str], None]) -> Dataset
         remove_corpus(found)
         return planned
     _check_same(found, config)
-    kept = replace(found, config=found.config.model_copy(update={"run": config.run, "output": config.output}))
+    # The method section as asked for now: a camera file of the same content may lie elsewhere today.
+    today = {"run": config.run, "output": config.output, "method": config.method}
+    kept = replace(found, config=found.config.model_copy(update=today))
     if environment.describe(kept.config.compute.device) != found.environment:
         tell("library versions or hardware differ from when this corpus was started; bytes may differ between shards")
     return _check_additions(kept, tell)

@@ -103,7 +103,7 @@ def read_shard(shard: Shard, keep: tuple[str, ...]) -> Iterator[SourceSample | L
 
 
 def count_samples(shard: Shard, limit: int) -> int:
-    """Count a tar's images, up to ``limit``, from its headers."""
+    """Count a tar's images, up to ``limit``; it is read as far as that takes."""
     count = 0
     for sample in read_shard(shard, ()):
         count += isinstance(sample, SourceSample)
@@ -166,7 +166,7 @@ def _tar_members(stream: storage.GuardedStream, url: str) -> Iterator[tuple[str,
     except _ARCHIVE_FAULTS as error:
         if stream.failure is not None:
             raise stream.failure from error
-        yield LostSample(url, "read", f"not a tar archive: {str(error).splitlines()[0]}")
+        yield LostSample(url, "read", f"not a tar archive: {(str(error) or type(error).__name__).splitlines()[0]}")
         return
     count = 0
     try:

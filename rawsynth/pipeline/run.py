@@ -44,7 +44,13 @@ Watch = Callable[[Progress], None]
 
 
 def run_shard(
-    shard: Shard, config: GenerateConfig, synthesizer: Synthesizer, threads: int, watch: Watch = lambda progress: None
+    shard: Shard,
+    config: GenerateConfig,
+    synthesizer: Synthesizer,
+    *,
+    digest: str,
+    threads: int,
+    watch: Watch = lambda progress: None,
 ) -> ShardRecord:
     """Make one shard of a corpus and its record.
 
@@ -52,6 +58,7 @@ def run_shard(
         shard: what to read.
         config: what to do; its ``output`` is the corpus.
         synthesizer: made once from the same configuration, used for all shards.
+        digest: of the corpus, for the record.
         threads: decoding threads.
         watch: called after each batch.
 
@@ -80,7 +87,7 @@ def run_shard(
             watch(tally.add(batch, len(samples), written))
         record = ShardRecord(
             shard=shard.name,
-            config_digest=config.digest(),
+            config_digest=digest,
             inputs=[[shard.url(f), f.size] for f in shard.files],
             members=["json", "clean.npy", *codecs.noisy_members(config.noise.realizations)]
             + ["srgb.jpg"] * config.write.srgb,

@@ -72,12 +72,11 @@ class Synthesizer:
             noisy = self.add_noise.apply_params(clean, noise_params[member])
             arrays[member] = to_dn(noisy.packed, self.levels)
         arrays["clean.npy"] = to_dn(clean.packed, CLEAN_LEVELS)
-        metadata = clean.metadata.to_json()
         return [
             SynthesizedSample(
                 view,
                 {member: dn[i] for member, dn in arrays.items()},
-                self._metadata(view, metadata[i], {m: p[i] for m, p in noise_params.items()}),
+                self._metadata(view, method_params[i], {m: p[i] for m, p in noise_params.items()}),
             )
             for i, view in enumerate(views)
         ]
@@ -93,7 +92,7 @@ class Synthesizer:
             "key": view.key,
             "split": view.split,
             "source": dict(view.source),
-            "raw": {name: value for name, value in raw.items() if name not in ("shot", "read", "noise", "iso")},
+            "raw": dict(raw),
             "clean": {"member": "clean.npy", "levels": CLEAN_LEVELS.to_json()},
             "noisy": [
                 {"member": member, "levels": self.levels.to_json(), **self._noise_json(params)}

@@ -62,7 +62,8 @@ class ViewMaker:
             return SkippedSample(sample.key, str(reason))
         except SampleError as error:
             return LostSample(sample.key, "decode", str(error))
-        except InputAccessError:
+        except (InputAccessError, MemoryError):
+            # Neither is the image's fault.
             raise
         except Exception as error:  # noqa: BLE001 - the sample boundary: whatever an image causes costs that image
             return LostSample(sample.key, "decode", f"{type(error).__name__}: {error}")

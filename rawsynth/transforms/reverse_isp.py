@@ -75,7 +75,7 @@ class ReverseISP(Transform):
             raise UsageError(f"method {method!r} has no weights; leave weights=None.")
         given = {"camera": camera, "cam_from_srgb": cam_from_srgb, "white_balance": white_balance, "rgb_gain": rgb_gain}
         self.fixed = {name: value for name, value in given.items() if value is not None} | {"cfa": cfa}
-        self._resolve(self.fixed)
+        self._resolved = self._resolve(self.fixed)
 
     def extra_repr(self) -> str:
         """Show what is fixed."""
@@ -95,7 +95,7 @@ class ReverseISP(Transform):
 
     def _draw(self, seed: int, fixed: Overrides) -> dict[str, Any]:
         drawn = self.method.draw(seeding.scalar_rng(seed))
-        resolved = drawn | self._resolve({**self.fixed, **fixed})
+        resolved = drawn | (self._resolve({**self.fixed, **fixed}) if fixed else self._resolved)
         numbers = {name: float32(resolved[name]) for name in ("cam_from_srgb", "white_balance", "rgb_gain")}
         names = {"method": self.method.name, "method_version": self.method.version}
         return names | {"camera": resolved.get("camera"), "cfa": resolved["cfa"]} | numbers

@@ -142,8 +142,8 @@ def test_another_environment_is_mentioned(photos: Path, tmp_path: Path, monkeypa
 DEVICES = [
     ("tpu9", "unknown device 'tpu9'"),
     ("cuda:first", "unknown device 'cuda:first'"),
-    ("cuda", "'cuda' is not there"),
-    ("cuda:7", "'cuda:7' is not there"),
+    ("cuda", "'cuda' is not available"),
+    ("cuda:7", "'cuda:7' is not available"),
 ]
 
 

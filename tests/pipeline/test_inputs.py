@@ -305,6 +305,22 @@ def test_members_to_keep_are_found_beside_the_images(tmp_path: Path, photo: Call
     }
 
 
+@pytest.mark.parametrize("source", ["{root}", "{root}/*.jpg", "{root}/{{a,b}}.jpg", "{root}/a.jpg", "{root}/list.txt"])
+def test_members_to_keep_are_found_however_the_images_are_named(
+    tmp_path: Path, photo: Callable[..., bytes], source: str
+) -> None:
+    """A caption that is asked for and is there must not be left behind without a word."""
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(photo(0))
+    (tmp_path / "a.txt").write_text("a caption")
+    (tmp_path / "list.txt").write_text("a.jpg\nb.jpg\n")
+    listing = list_input(source.format(root=tmp_path), ReadConfig(keep=("txt",)))
+    assert {file.path: dict(file.siblings) for file in listing.images if file.path != "b.jpg"} == {
+        "a.jpg": {"txt": "a.txt"}
+    }
+    assert all(file.siblings == () for file in listing.images if file.path == "b.jpg")
+
+
 # ---- HTTP ----
 
 
