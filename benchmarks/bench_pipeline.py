@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from rawsynth.engine.local import available_cores, one_thread_an_operation
+from rawsynth.engine.local import available_cores, torch_threads
 from rawsynth.pipeline.config import GenerateConfig, build_config
 from rawsynth.pipeline.dataset import open_dataset
 from rawsynth.pipeline.run import run_shard
@@ -77,8 +77,10 @@ def seconds_a_shard(config: GenerateConfig, synthesizer: object) -> float:
     """Make the corpus's one shard and return the time it takes."""
     shutil.rmtree(config.output, ignore_errors=True)
     shard = open_dataset(config, print).shards[0]
+    cores = available_cores()
     started = time.perf_counter()
-    run_shard(shard, config, synthesizer, digest="", threads=available_cores())  # type: ignore[arg-type]
+    with torch_threads(cores if config.compute.compile == "on" else 1):
+        run_shard(shard, config, synthesizer, digest="", threads=cores)  # type: ignore[arg-type]
     return time.perf_counter() - started
 
 
@@ -142,8 +144,7 @@ def main() -> None:
     args = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="rawsynth-bench-"))
     try:
-        with one_thread_an_operation():
-            measure_speed(root, args.images, args.rounds)
+        measure_speed(root, args.images, args.rounds)
         print("\nresident memory of a fresh process, MB")
         for count in (100, 1000):
             for compiled in ("off", "on"):
@@ -173,8 +174,10 @@ def measure_speed(root: Path, images: int, rounds: int) -> None:
         spread = f"({ratios[0]:.2f}-{ratios[-1]:.2f})"
         print(f"{name:10} {rate:7.1f} images/s   {statistics.median(ratios):.2f} of null {spread}")
     print("\none core, ms an image, compiled")
-    for stage, cost in stage_costs(compiled, runs["compiled"][1]).items():
-        print(f"  {stage:24} {cost:6.2f}")
+    with torch_threads(1):
+        single = Synthesizer(compiled)
+        for stage, cost in stage_costs(compiled, single).items():
+            print(f"  {stage:24} {cost:6.2f}")
 
 
 if __name__ == "__main__":

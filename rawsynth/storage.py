@@ -171,6 +171,12 @@ def walk_files(url: str) -> list[tuple[str, int | None]]:
     return [(p[len(prefix) :], None if rows[p] is None else int(rows[p])) for p in sorted(rows)]
 
 
+def list_names(folder: str) -> set[str]:
+    """Return the names of what is directly in a folder."""
+    fs, path = resolve(folder)
+    return {str(entry).rstrip("/").rpartition("/")[2] for entry in retry(lambda: fs.ls(path, detail=False), folder)}
+
+
 def glob(url: str) -> list[str]:
     """Return the URLs that match a pattern with ``*``, ``?`` or ``[...]``, sorted."""
     fs, pattern = resolve(url)
@@ -242,7 +248,7 @@ class AtomicFile:
                 handle, name = tempfile.mkstemp(prefix="rawsynth-", suffix=".tmp")
                 os.close(handle)
                 self._temporary = Path(name)
-            self._file = open(self._temporary, "wb", buffering=1 << 20)
+            self._file = open(self._temporary, "wb", buffering=1 << 16)
         except OSError as error:
             raise self._failed(error) from error
 
@@ -255,10 +261,6 @@ class AtomicFile:
         self.sha256.update(data)
         self.bytes_written += written
         return written
-
-    def tell(self) -> int:
-        """Return how much was written, as a file does."""
-        return self.bytes_written
 
     def commit(self) -> None:
         """Make the file appear under its name, whole and on disk."""

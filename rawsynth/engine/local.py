@@ -133,7 +133,9 @@ def _run_one(
     watch: Callable[[Progress], None] = lambda progress: observer.progress(shard, progress)  # noqa: E731
     threads = config.run.threads or available_cores()
     try:
-        with one_thread_an_operation():
+        # Compiled kernels hold the interpreter's lock, so each takes all cores for the shortest time. Splitting each of
+        # a hundred small eager operations over cores that are decoding costs more than it gains.
+        with torch_threads(threads if config.compute.compile == "on" else 1):
             record = run_shard(shard, config, synthesizer, digest=dataset.digest, threads=threads, watch=watch)
     except InputAccessError as error:
         summary.failed[shard.name] = str(error)
@@ -144,10 +146,10 @@ def _run_one(
 
 
 @contextmanager
-def one_thread_an_operation() -> Iterator[None]:
-    """Keep torch from splitting operations over threads: the pipeline's own threads already use every core."""
+def torch_threads(count: int) -> Iterator[None]:
+    """Let torch split an operation over so many threads: one where the pipeline's own already use every core."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

@@ -69,7 +69,8 @@ def inverse_smoothstep(srgb: Tensor) -> Tensor:
 
 def gamma_expansion(values: Tensor) -> Tensor:
     """Convert to linear light by the pure power ``max(y, 1e-8)**2.2``."""
-    return values.clamp(min=1e-8) ** GAMMA
+    # Not `**`: its vectorised body and its scalar tail differ in the last bit, so a batch would not equal its images.
+    return torch.exp(GAMMA * torch.log(values.clamp(min=1e-8)))
 
 
 def linearize(srgb: Tensor) -> Tensor:

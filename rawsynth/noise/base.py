@@ -28,9 +28,9 @@ class NoiseModel(ABC):
         return four_planes(params["shot"], "shot"), four_planes(params["read"], "read")
 
     def tensors(self, params: Sequence[ModelParams], device: torch.device) -> dict[str, Tensor]:
-        """Stack the samples' parameters to float32 tensors with a leading batch dimension."""
-        names = params[0].keys() if params else ()
-        host = {name: torch.tensor([p[name] for p in params], dtype=torch.float32) for name in names}
+        """Stack the samples' S and O to float32 tensors ``(B, 4)``."""
+        planes = {name: [four_planes(p[name], name) for p in params] for name in ("shot", "read")}
+        host = {name: torch.tensor(rows, dtype=torch.float32) for name, rows in planes.items()}
         return {name: tensor.to(device, non_blocking=True) for name, tensor in host.items()}
 
     @abstractmethod

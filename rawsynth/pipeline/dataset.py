@@ -119,7 +119,7 @@ def open_dataset(config: GenerateConfig, tell: Callable[[str], None]) -> Dataset
 
 def _new_dataset(config: GenerateConfig) -> Dataset:
     try:
-        listing = inputs.list_input(config.input, config.read)
+        listing = _list(config)
     except InputAccessError as error:
         raise UsageError(f"input: {error}") from error
     shards = inputs.apply_limit(inputs.plan_shards(listing, config.read), config.read.limit, count_samples)
@@ -137,12 +137,27 @@ def _new_dataset(config: GenerateConfig) -> Dataset:
     )
 
 
+def _list(config: GenerateConfig) -> inputs.Listing:
+    """List the input; a recursive pattern never takes the corpus itself for input."""
+    listing = inputs.list_input(config.input, config.read)
+    if not inputs.is_pattern(config.input):
+        return listing
+    corpus = storage.absolute(config.output) + "/"
+
+    def outside(file: inputs.InputFile) -> bool:
+        return not storage.absolute(storage.join(listing.root, file.path)).startswith(corpus)
+
+    return replace(
+        listing, tars=tuple(filter(outside, listing.tars)), images=tuple(filter(outside, listing.images))
+    )
+
+
 def _check_additions(dataset: Dataset, tell: Callable[[str], None]) -> Dataset:
     config = dataset.config
     if config.read.limit is not None:
         return dataset
     try:
-        listing = inputs.list_input(config.input, config.read)
+        listing = _list(config)
     except (InputAccessError, UsageError) as error:
         tell(f"the input cannot be listed again ({error}); going on with the inputs listed at the start")
         return dataset

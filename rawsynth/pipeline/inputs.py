@@ -123,7 +123,7 @@ def list_input(source: str, config: ReadConfig) -> Listing:
         root, name = _split_root(source)
         rows = [(name, storage.size(source))]
     tars = tuple(InputFile(path, size) for path, size in rows if path.lower().endswith(TAR_SUFFIXES))
-    images = tuple(_with_siblings(rows, config.keep))
+    images = tuple(_with_siblings(root, rows, config.keep))
     if not tars and not images:
         raise UsageError(
             f"no images and no tar shards in {source!r} ({len(rows)} files). Give a folder with images "
@@ -180,14 +180,27 @@ def is_pattern(source: str) -> bool:
     return any(char in source for char in "{*?[")
 
 
-def _with_siblings(rows: list[tuple[str, int | None]], keep: tuple[str, ...]) -> Iterator[InputFile]:
-    present = {path for path, _ in rows} if keep else set()
+def _with_siblings(root: str, rows: list[tuple[str, int | None]], keep: tuple[str, ...]) -> Iterator[InputFile]:
+    beside: dict[str, set[str]] = {}
     for path, size in rows:
         stem, _, extension = path.rpartition(".")
         if extension.lower() not in IMAGE_EXTENSIONS or extension.lower() in keep:
             continue
-        found = tuple((e, f"{stem}.{e}") for e in keep if f"{stem}.{e}" in present)
+        found: tuple[tuple[str, str], ...] = ()
+        if keep:
+            folder, slash, name = stem.rpartition("/")
+            if folder not in beside:
+                beside[folder] = _names_in(storage.join(root, folder + slash) if slash else root or ".")
+            found = tuple((e, f"{stem}.{e}") for e in keep if f"{name}.{e}" in beside[folder])
         yield InputFile(path, size, found)
+
+
+def _names_in(folder: str) -> set[str]:
+    """A folder out of reach has nothing to keep; its images will fail their shard by themselves."""
+    try:
+        return storage.list_names(folder)
+    except InputAccessError:
+        return set()
 
 
 def _expand_pattern(pattern: str) -> tuple[str, list[tuple[str, int | None]]]:

@@ -68,8 +68,7 @@ def run_shard(
     """
     started = time.time()
     tally = Tally()
-    # One GPU works through one batch after the other; CPU cores take a batch each, which beats splitting every
-    # operation over cores that are decoding at the same time.
+    # One GPU works through one batch after the other; cores take a batch each.
     devices = threads if synthesizer.device.type == "cpu" else 1
 
     def make(batch: Batch) -> tuple[Batch, list[EncodedSample]]:

@@ -98,7 +98,7 @@ class RawImage:
 
     def __getitem__(self, index: Any) -> RawImage:
         self._need_batch()
-        index = plain_index(index)
+        index = plain_index(index, len(self))
         return RawImage(self.packed[index], self.metadata[index])
 
     def __iter__(self) -> Iterator[RawImage]:

@@ -78,7 +78,7 @@ class RawMetadata:
     def __getitem__(self, index: Any) -> RawMetadata:
         if not self.shape:
             raise IndexError("this RawMetadata is of one image; index a batch.")
-        index = plain_index(index)
+        index = plain_index(index, self.shape[0])
         picked = {name: take(getattr(self, name), index) for name in SAMPLE_FIELDS}
         return replace(self.map_tensors(lambda t: t[index]), **picked)
 
@@ -141,11 +141,12 @@ def nest(values: Iterator[Any], shape: Sequence[int]) -> Any:
     return tuple(nest(values, shape[1:]) for _ in range(shape[0]))
 
 
-def plain_index(index: Any) -> int | slice | list[int]:
+def plain_index(index: Any, size: int) -> int | slice | list[int]:
     """Reduce what indexes a batch's first dimension to an int, a slice or a list of ints.
 
     Raises:
-        IndexError: a tuple, None or more than one dimension; index step by step, ``raw[i][j]``.
+        IndexError: a tuple, None or more than one dimension (index step by step, ``raw[i][j]``), or a mask of another
+            length than ``size``.
     """
     if isinstance(index, slice):
         return index
@@ -158,6 +159,8 @@ def plain_index(index: Any) -> int | slice | list[int]:
         return []
     if array.ndim == 0:
         return int(array)
+    if array.dtype == np.bool_ and len(array) != size:
+        raise IndexError(f"a mask of {len(array)} values does not fit a batch of {size}.")
     picks: list[int] = (np.flatnonzero(array) if array.dtype == np.bool_ else array).tolist()
     return picks
 

@@ -125,9 +125,11 @@ class AddNoise(Transform):
             RawImage of the same shape; values are not clipped, so noise under black stays negative.
 
         Raises:
-            UsageError: a wrong number of parameters, another model's, or another generator's.
+            UsageError: the image has noise already; parameters too few, incomplete, another model's or generator's.
         """
         check_raw(raw)
+        if raw.metadata.shot is not None:
+            raise UsageError("this RawImage has noise already; add noise to the clean one.")
         lead = tuple(raw.shape[:-3])
         if len(params) != raw.shape[:-3].numel():
             raise UsageError(f"{raw.shape[:-3].numel()} images need as many parameter entries; got {len(params)}.")
@@ -150,12 +152,15 @@ class AddNoise(Transform):
         return RawImage(noisy.reshape(raw.shape), metadata)
 
     def _record(self, params: Mapping[str, Any]) -> NoiseRecord:
+        missing = {"model", "params", "seed", "rng"} - set(params)
+        if missing or not {"shot", "read"} <= set(params["params"]):
+            raise UsageError(f"noise parameters are incomplete, got {sorted(params)}; take them from make_params.")
         if params["model"] != self.model.name:
             raise UsageError(f"these parameters are for {params['model']!r}; this AddNoise is {self.model.name!r}.")
         if params["rng"] != seeding.RNG_VERSION:
             raise UsageError(f"drawn with generator {params['rng']!r}; this rawsynth has {seeding.RNG_VERSION!r}.")
         shot, read = self.model.shot_read(params["params"])
-        return NoiseRecord(params["model"], params["params"], params["seed"], params["rng"], shot, read)
+        return NoiseRecord(params["model"], params["params"], _check_seed(params["seed"]), params["rng"], shot, read)
 
 
 def check_raw(raw: RawImage) -> None:
@@ -189,5 +194,5 @@ def _iso_range(iso: float | Sequence[float] | None, table: tuple[float, float]) 
 
 def _check_seed(seed: Any) -> int:
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed < 2**63:
-        raise UsageError(f"a seed override is an integer in [0, 2**63); got {seed!r}.")
+        raise UsageError(f"a noise seed is an integer in [0, 2**63); got {seed!r}.")
     return int(seed)

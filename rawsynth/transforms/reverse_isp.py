@@ -21,6 +21,7 @@ from rawsynth.registry import pick
 from rawsynth.transforms.base import Overrides, Params, Transform, float32
 
 _ROW_SUM_TOLERANCE = 1e-3
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 class ReverseISP(Transform):
@@ -124,12 +125,14 @@ class ReverseISP(Transform):
             RawImage of ``(..., 4, H/2, W/2)`` float32 in [0, 1] on the input's device.
 
         Raises:
-            UsageError: a wrong shape, dtype or number of parameters.
+            UsageError: a wrong shape or dtype, or parameters that are too few, incomplete or another method's.
         """
         check_srgb(srgb)
         lead = srgb.shape[:-3]
         if len(params) != lead.numel():
             raise UsageError(f"{lead.numel()} images need as many parameter entries; got {len(params)}.")
+        for entry in params:
+            self._check_entry(entry)
         held = next(chain(self.method.parameters(), self.method.buffers()), None)
         if held is not None and held.device != srgb.device:
             self.method.to(srgb.device)
@@ -138,6 +141,15 @@ class ReverseISP(Transform):
             packed = self.method(flat, self.method.tensors(params, srgb.device))
         metadata = method_metadata(params, tuple(lead), srgb.device)
         return RawImage(packed.reshape(*lead, *packed.shape[-3:]), metadata)
+
+
+    def _check_entry(self, entry: Mapping[str, Any]) -> None:
+        missing = {"method", "method_version", "camera", "cfa", "cam_from_srgb", "white_balance", "rgb_gain"} - set(entry)
+        if missing:
+            raise UsageError(f"parameters lack {', '.join(sorted(missing))}; take them from make_params.")
+        made, this = (entry["method"], entry["method_version"]), (self.method.name, self.method.version)
+        if made != this:
+            raise UsageError(f"these parameters are for {made[0]!r} version {made[1]}; this is {this[0]!r} version {this[1]}.")
 
 
 def check_srgb(srgb: Tensor) -> None:
@@ -166,7 +178,7 @@ def check_physics(values: Mapping[str, Any]) -> dict[str, Any]:
             array = np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError):
             array = np.full((), np.nan)
-        if array.shape != shapes[name] or not np.isfinite(array).all():
+        if array.shape != shapes[name] or not (np.abs(array) < _LARGEST).all():
             raise UsageError(f"{name} has shape {shapes[name]} and finite values; got {value!r}.")
         if name == "cam_from_srgb" and np.abs(array.sum(axis=1) - 1).max() > _ROW_SUM_TOLERANCE:
             raise UsageError(f"cam_from_srgb keeps white: rows sum to 1; got sums {array.sum(axis=1).tolist()}.")
