@@ -17,8 +17,8 @@ help: ## list the targets
 demo: $(VENV)/.installed-demo ## turn sample photos into RAW and show the result
 	$(VENV)/bin/rawsynth demo $(ARGS)
 
-test: $(VENV)/.installed-test ## run the tests and the examples in docstrings, e.g. ARGS="-n 2 -m 'not slow'"
-	$(VENV)/bin/python -m pytest $(ARGS)
+test: $(VENV)/.installed-test ## run the tests and the examples in docstrings, e.g. ARGS="-m 'not slow'"
+	$(VENV)/bin/python -m pytest -n auto $(ARGS)
 
 lint: $(VENV)/.installed-test $(VENV)/.installed-lint ## check style, types and the direction of imports
 	$(VENV)/bin/python -m flake8

@@ -21,6 +21,7 @@ from rawsynth.registry import pick
 from rawsynth.transforms.base import Overrides, Params, Transform, float32
 
 _ROW_SUM_TOLERANCE = 1e-3
+_ENTRY_NAMES = {"method", "method_version", "camera", "cfa", "cam_from_srgb", "white_balance", "rgb_gain"}
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -142,14 +143,13 @@ class ReverseISP(Transform):
         metadata = method_metadata(params, tuple(lead), srgb.device)
         return RawImage(packed.reshape(*lead, *packed.shape[-3:]), metadata)
 
-
     def _check_entry(self, entry: Mapping[str, Any]) -> None:
-        missing = {"method", "method_version", "camera", "cfa", "cam_from_srgb", "white_balance", "rgb_gain"} - set(entry)
+        missing = _ENTRY_NAMES - set(entry)
         if missing:
             raise UsageError(f"parameters lack {', '.join(sorted(missing))}; take them from make_params.")
         made, this = (entry["method"], entry["method_version"]), (self.method.name, self.method.version)
         if made != this:
-            raise UsageError(f"these parameters are for {made[0]!r} version {made[1]}; this is {this[0]!r} version {this[1]}.")
+            raise UsageError(f"these parameters are for {' version '.join(made)}; this is {' version '.join(this)}.")
 
 
 def check_srgb(srgb: Tensor) -> None:

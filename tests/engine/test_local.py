@@ -18,7 +18,7 @@ import torch
 
 from rawsynth import storage
 from rawsynth.corpus.verify import verify
-from rawsynth.engine.local import Observer, Summary, available_cores, generate, one_thread_an_operation
+from rawsynth.engine.local import Observer, Summary, available_cores, generate, torch_threads
 from rawsynth.errors import CorpusError, OutputError, UsageError
 from rawsynth.pipeline.config import build_config
 
@@ -577,7 +577,7 @@ def test_observers_hear_of_shards_in_order(series: Path, tmp_path: Path, photo_t
 
 def test_torch_s_threads_are_given_back() -> None:
     before = torch.get_num_threads()
-    with pytest.raises(RuntimeError), one_thread_an_operation():
+    with pytest.raises(RuntimeError), torch_threads(1):
         assert torch.get_num_threads() == 1
         raise RuntimeError
     assert torch.get_num_threads() == before
