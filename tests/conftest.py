@@ -13,9 +13,14 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 from hypothesis import strategies as st
 from skimage import data
+
+# No deadline for one example: on a shared machine a pause would fail a test that is right.
+settings.register_profile("rawsynth", deadline=None)
+settings.load_profile("rawsynth")
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")
 
