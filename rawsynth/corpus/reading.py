@@ -20,7 +20,6 @@ from rawsynth.pipeline.codecs import decode_npy
 from rawsynth.pipeline.dataset import DATASET_FILE, Dataset
 from rawsynth.raw.levels import Levels
 from rawsynth.raw.metadata import RawMetadata
-from rawsynth.raw.noise_params import NoiseRecord
 from rawsynth.raw.quantize import dequantize
 
 _MARK = bytes(1024)
@@ -32,9 +31,9 @@ class SampleMeta(dict[str, Any]):
     def raw(self) -> RawMetadata:
         """Return the metadata of the noisy image as the transforms have it."""
         noisy = self["noisy"]
-        record = NoiseRecord.from_json({**noisy["noise"], "shot": noisy["shot"], "read": noisy["read"]})
-        fields = {**self["raw"], "iso": noisy["noise"].get("iso"), "shot": noisy["shot"], "read": noisy["read"]}
-        return RawMetadata.from_json({**fields, "noise": record.to_json()})
+        levels = {"shot": noisy["shot"], "read": noisy["read"]}
+        noise = {**noisy["noise"], **levels}
+        return RawMetadata.from_json({**self["raw"], **levels, "iso": noise.get("iso"), "noise": noise})
 
 
 def _collate_meta(batch: list[SampleMeta], *, collate_fn_map: Any = None) -> list[SampleMeta]:
