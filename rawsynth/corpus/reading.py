@@ -16,7 +16,7 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from rawsynth import storage
 from rawsynth.errors import CorpusError, UsageError
-from rawsynth.pipeline.codecs import decode_npy
+from rawsynth.raw.codecs import decode_npy
 from rawsynth.pipeline.dataset import DATASET_FILE, Dataset
 from rawsynth.raw.levels import Levels
 from rawsynth.raw.metadata import RawMetadata

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from rawsynth.pipeline import codecs, environment
+from rawsynth.pipeline import environment
 from rawsynth.pipeline.batching import Batch, batch_views
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.flow import Prefetch, ordered_map
@@ -27,6 +27,7 @@ from rawsynth.pipeline.record import ShardRecord
 from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer
 from rawsynth.pipeline.views import ViewMaker
 from rawsynth.pipeline.writer import ShardWriter
+from rawsynth.raw import codecs
 
 
 @dataclass(frozen=True)

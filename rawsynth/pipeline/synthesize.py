@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rawsynth.pipeline.batching import batch_size
-from rawsynth.pipeline.codecs import noisy_members
+from rawsynth.raw.codecs import noisy_members
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.environment import check_device
 from rawsynth.pipeline.views import View

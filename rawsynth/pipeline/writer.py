@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Iterable, Mapping
 from types import TracebackType
 
 from rawsynth import storage
 from rawsynth.pipeline.record import PartRecord
-
-# Every write and every checksum hands the interpreter's lock to other threads and waits to get it back, so few large
-# ones: WebDataset's TarWriter, which writes in pieces of 10 kB, took several times as long in a pipeline.
-_WRITE_BYTES = 8 << 20
 
 
 class ShardWriter:
@@ -35,10 +30,10 @@ class ShardWriter:
         Raises:
             OutputError: the part cannot be written.
         """
-        entries = tar_entries(key, members)
+        entries = storage.tar_entries(key, members)
         part = self._open.get(split)
         if part is not None and part.samples and part.size + len(entries) > self.part_size:
-            self._done.append(part.commit())
+            self._done.append(part.finish())
             part = None
         if part is None:
             part = self._open[split] = self._start(split)
@@ -53,7 +48,7 @@ class ShardWriter:
     def finish(self) -> list[PartRecord]:
         """Commit what is open and return all parts: by split, and within one in the order of their samples."""
         for part in self._open.values():
-            self._done.append(part.commit())
+            self._done.append(part.finish())
         self._open.clear()
         self._remove_leftovers()
         return sorted(self._done, key=lambda part: (part.split or "", len(part.name), part.name))
@@ -73,48 +68,20 @@ class ShardWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         for part in self._open.values():
-            part.file.abort()
+            part.abort()
 
 
-class _Part:
-    """One open tar."""
+class _Part(storage.TarFile):
+    """One open part."""
 
     def __init__(self, corpus: str, name: str, split: str | None) -> None:
-        self.name, self.split, self.samples, self.size = name, split, 0, 0
-        self.file = storage.AtomicFile(storage.join(corpus, name))
-        self._waiting: list[bytes] = []
+        super().__init__(storage.join(corpus, name))
+        self.name, self.split = name, split
 
-    def write(self, entries: bytes) -> None:
-        self._waiting.append(entries)
-        self.samples += 1
-        self.size += len(entries)
-        if self.size - self.file.bytes_written >= _WRITE_BYTES:
-            self._flush()
-
-    def _flush(self) -> None:
-        self.file.write(b"".join(self._waiting))
-        self._waiting.clear()
-
-    def commit(self) -> PartRecord:
-        # The end-of-archive mark, filled up to whole records as tar does.
-        end = self.size + 2 * tarfile.BLOCKSIZE
-        self._waiting.append(bytes(2 * tarfile.BLOCKSIZE + -end % tarfile.RECORDSIZE))
-        self._flush()
-        self.file.commit()
-        return PartRecord(
-            self.name, self.file.bytes_written, self.file.sha256.hexdigest(), self.samples, self.split
-        )
-
-
-def tar_entries(key: str, members: Mapping[str, bytes]) -> bytes:
-    """Return a sample as the bytes of its tar entries, members in the order of their names."""
-    pieces = []
-    for extension, data in sorted(members.items()):
-        # Time and owner are zero and empty, so that equal content makes equal bytes.
-        entry = tarfile.TarInfo(f"{key}.{extension}")
-        entry.size = len(data)
-        pieces += [entry.tobuf(tarfile.PAX_FORMAT), data, bytes(-len(data) % tarfile.BLOCKSIZE)]
-    return b"".join(pieces)
+    def finish(self) -> PartRecord:
+        """Commit it and say what it holds."""
+        self.commit()
+        return PartRecord(self.name, self.file.bytes_written, self.file.sha256.hexdigest(), self.samples, self.split)
 
 
 def part_name(shard: str, split: str | None, index: int) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
-from rawsynth.pipeline.codecs import decode_npy, encode_jpeg, encode_json, encode_npy, noisy_members
+from rawsynth.raw.codecs import decode_npy, encode_jpeg, encode_json, encode_npy, noisy_members
 from rawsynth.pipeline.decode import decode_srgb
 
 DN = npst.arrays(np.uint16, st.tuples(st.just(4), st.integers(1, 6), st.integers(1, 6)))

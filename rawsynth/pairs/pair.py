@@ -1,0 +1,90 @@
+"""What a pair is, and what a set of them is, whatever layout they are stored in."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Scoring:
+    """Scale on which a layout's official scores are computed: ``(unit * (white - black) + black) / peak``.
+
+    The default is the unit scale itself. AIM 2022 scores DN divided by 1024, whatever levels a network works with.
+
+    Attributes:
+        black_dn, white_dn: DN of the unit scale's 0 and 1.
+        peak_dn: what DN are divided by.
+        floor: results are stored as whole DN, rounded down, before they are scored.
+    """
+
+    black_dn: float = 0.0
+    white_dn: float = 1.0
+    peak_dn: float = 1.0
+    floor: bool = False
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One sRGB image and its RAW, aligned: packed pixel (i, j) was developed to sRGB pixels (2i..2i+1, 2j..2j+1).
+
+    Attributes:
+        key: names the pair within its set.
+        scene: what it shows; pairs of one scene never stand on both sides of a split.
+        srgb: ``(3, H, W)`` uint8, H and W even.
+        raw: ``(4, H/2, W/2)`` float32 on the unit scale (black 0, white 1), planes R, Gr, Gb, B.
+        meta: what else is known, JSON-ready: ``camera``, ``iso``, ``white_balance`` (red, blue), ``cam_from_srgb``, ...
+        scoring: scale of the official scores.
+    """
+
+    key: str
+    scene: str
+    srgb: Tensor
+    raw: Tensor
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    scoring: Scoring = Scoring()
+
+
+class PairSet(ABC):
+    """Pairs by index; a map-style dataset for ``torch.utils.data.DataLoader``.
+
+    Attributes:
+        keys: one a pair, in order.
+        scenes: the scene of each.
+    """
+
+    keys: Sequence[str]
+    scenes: Sequence[str]
+
+    @abstractmethod
+    def __getitem__(self, index: int) -> Pair:
+        """Read one pair.
+
+        Raises:
+            SampleError: its files are damaged or do not match; the message names them.
+            InputAccessError: they cannot be reached.
+        """
+
+    def __len__(self) -> int:
+        return len(self.keys)
+
+    def __iter__(self) -> Iterator[Pair]:
+        return (self[index] for index in range(len(self)))
+
+    def subset(self, indices: Sequence[int]) -> PairSet:
+        """Return the pairs at some indices, in that order."""
+        return _Subset(self, indices)
+
+
+class _Subset(PairSet):
+    def __init__(self, pairs: PairSet, indices: Sequence[int]) -> None:
+        self._pairs, self._indices = pairs, list(indices)
+        self.keys = [pairs.keys[i] for i in self._indices]
+        self.scenes = [pairs.scenes[i] for i in self._indices]
+
+    def __getitem__(self, index: int) -> Pair:
+        return self._pairs[self._indices[index]]
