@@ -7,6 +7,7 @@
     |   `-- UnknownNameError            a method, noise model or camera that no table lists
     |-- InputAccessError (OSError)      an input cannot be reached now: the shard stays undone, to be retried
     |-- OutputError (OSError)           the output cannot be written
+    |-- TrainingError                   a training that diverged: its last good checkpoint is kept
     |-- CorpusError                     the output folder holds something that this run must not touch
     `-- SampleError (ValueError)        one image's content is at fault: recorded, the run goes on
         `-- SampleSkipped               nothing is wrong with it, a filter left it out: counted apart
@@ -35,6 +36,10 @@ class InputAccessError(RawsynthError, OSError):
 
 class OutputError(RawsynthError, OSError):
     """An output that cannot be written."""
+
+
+class TrainingError(RawsynthError):
+    """A training that cannot go on."""
 
 
 class CorpusError(RawsynthError):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+from rawsynth.errors import UsageError
 
 MethodParams = Mapping[str, Any]
 
@@ -19,21 +21,37 @@ class ReverseMethod(nn.Module, ABC):
     Attributes:
         name: key in the table of methods.
         version: changes whenever the same parameters would give another RAW.
+        takes_color: whether the caller may choose colour and exposure; else they are those of the weights.
     """
 
     name: ClassVar[str]
-    version: ClassVar[str]
+    version: str
+    takes_color: ClassVar[bool] = True
+
+    @classmethod
+    def create(cls, weights: str | None) -> Self:
+        """Build the method.
+
+        Args:
+            weights: of a learned method: a path, a URL, or a name that the package knows.
+
+        Raises:
+            UsageError: weights for a method that has none, or none for one that needs them.
+        """
+        if weights is not None:
+            raise UsageError(f"method {cls.name!r} has no weights; leave weights=None.")
+        return cls()
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draw one sample's ``cam_from_srgb``, ``white_balance`` and ``rgb_gain``, JSON-ready."""
 
     @abstractmethod
-    def tensors(self, params: Sequence[MethodParams], device: torch.device) -> dict[str, Tensor]:
+    def tensors(self, params: Sequence[MethodParams], device: torch.device) -> dict[str, Any]:
         """Turn samples' parameters into what :meth:`forward` takes, on the device, without waiting for it."""
 
     @abstractmethod
-    def forward(self, srgb: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, srgb: Tensor, tensors: Mapping[str, Any]) -> Tensor:
         """Reverse the ISP.
 
         Args:

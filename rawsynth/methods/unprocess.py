@@ -118,7 +118,7 @@ class Unprocess(ReverseMethod):
     """Brooks et al.'s unprocessing; needs no weights."""
 
     name: ClassVar[str] = "unprocess"
-    version: ClassVar[str] = "1"
+    version = "1"
 
     def __init__(self) -> None:
         super().__init__()
@@ -133,7 +133,7 @@ class Unprocess(ReverseMethod):
         rgb_gain, red_gain, blue_gain = random_gains(rng)
         return {"cam_from_srgb": cam_from_srgb.tolist(), "white_balance": [red_gain, blue_gain], "rgb_gain": rgb_gain}
 
-    def tensors(self, params: Sequence[MethodParams], device: torch.device) -> dict[str, Tensor]:
+    def tensors(self, params: Sequence[MethodParams], device: torch.device) -> dict[str, Any]:
         """Resolve each sample's CFA to a matrix row and a gain a site; float64 until the last step."""
         cam = np.array([p["cam_from_srgb"] for p in params], dtype=np.float64)
         colors = np.array([color_indices(p["cfa"]) for p in params])
@@ -147,7 +147,7 @@ class Unprocess(ReverseMethod):
         }
         return {k: torch.from_numpy(v.astype(np.float32)).to(device, non_blocking=True) for k, v in host.items()}
 
-    def forward(self, srgb: Tensor, tensors: Mapping[str, Tensor]) -> Tensor:
+    def forward(self, srgb: Tensor, tensors: Mapping[str, Any]) -> Tensor:
         """Unprocess a batch; see :meth:`ReverseMethod.forward`."""
         if srgb.dtype == torch.uint8:
             if srgb.device not in self._tables:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -58,6 +58,7 @@ def _byte_size(value: Any) -> Any:
     return value
 
 
+AnySection = TypeVar("AnySection", bound=BaseModel)
 Numbers = BeforeValidator(_numbers)
 FourPlanes = Annotated[float | tuple[float, float, float, float], Numbers]
 NumberRange = Annotated[float | tuple[float, float], Numbers]
@@ -212,6 +213,11 @@ class GenerateConfig(Section):
     def byte_fields(self) -> dict[str, Any]:
         """Return every choice that decides the corpus's bytes, JSON-ready."""
         fields: dict[str, Any] = self.model_dump(mode="json", exclude={"input", "output", "run"})
+        if self.method.weights is not None:
+            # Imported here: it takes torch, which nothing else of the command line's options needs.
+            from rawsynth.methods.weights import weights_digest
+
+            fields["method"]["weights"] = f"sha256:{weights_digest(self.method.weights)}"
         camera = self.method.camera
         if camera is not None and camera.endswith(".toml") and Path(camera).exists():
             # The profile's figures decide bytes, not where it lies.
@@ -246,8 +252,17 @@ def build_config(values: dict[str, Any]) -> GenerateConfig:
     Raises:
         UsageError: one line a wrong field, with what was wanted.
     """
+    return validated(GenerateConfig, values)
+
+
+def validated(model: type[AnySection], values: dict[str, Any]) -> AnySection:
+    """Build any configuration object from nested values.
+
+    Raises:
+        UsageError: one line a wrong field, with what was wanted.
+    """
     try:
-        return GenerateConfig.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         raise UsageError("; ".join(_explain(e) for e in error.errors())) from error
     except RawsynthError as error:

@@ -13,7 +13,7 @@ from torch import Tensor
 from rawsynth import seeding
 from rawsynth.cameras import CameraProfile, load_camera
 from rawsynth.errors import UsageError
-from rawsynth.methods import METHODS
+from rawsynth.methods import METHODS, ReverseMethod
 from rawsynth.raw.cfa import check_cfa
 from rawsynth.raw.image import RawImage
 from rawsynth.raw.metadata import RawMetadata, fill, nest
@@ -29,8 +29,9 @@ class ReverseISP(Transform):
     """Turn sRGB into clean RAW.
 
     Args:
-        method: name in the table of methods.
-        weights: a learned method's weights; ``unprocess`` has none.
+        method: name in the table of methods, or a :class:`~rawsynth.methods.ReverseMethod` of your own.
+        weights: of a learned method: a ``.safetensors`` file, path or fsspec URL, or a name that the package knows;
+            ``unprocess`` has none.
         camera: profile whose daylight matrix and white balance are used, by name or ``.toml`` file.
         cfa: order of the planes, or ``"camera"`` for the camera's own.
         cam_from_srgb: 3x3, linear sRGB to camera RGB; rows sum to 1.
@@ -38,7 +39,8 @@ class ReverseISP(Transform):
         rgb_gain: linear values are divided by it, as in Brooks et al. 2019; 1.25 is the centre of their law.
         seed: integer for draws decided by keys, ``None`` for torch's RNG.
 
-    ``None`` for a physical quantity means that the method decides: ``unprocess`` draws it for each image.
+    ``None`` for a physical quantity means that the method decides: ``unprocess`` draws it for each image; a learned
+    method makes the RAW of the camera that it was trained on and takes no camera, colour or exposure.
 
     Raises:
         UnknownNameError: an unknown method, camera or CFA; the message lists the choices.
@@ -61,7 +63,7 @@ class ReverseISP(Transform):
 
     def __init__(
         self,
-        method: str = "unprocess",
+        method: str | ReverseMethod = "unprocess",
         weights: str | None = None,
         *,
         camera: str | None = None,
@@ -72,9 +74,9 @@ class ReverseISP(Transform):
         seed: int | None = None,
     ) -> None:
         super().__init__(seed)
-        self.method = pick(METHODS, method, "method")()
-        if weights is not None:
-            raise UsageError(f"method {method!r} has no weights; leave weights=None.")
+        if isinstance(method, ReverseMethod) and weights is not None:
+            raise UsageError("a method that is given as an object has its weights; leave weights=None.")
+        self.method = method if isinstance(method, ReverseMethod) else pick(METHODS, method, "method").create(weights)
         given = {"camera": camera, "cam_from_srgb": cam_from_srgb, "white_balance": white_balance, "rgb_gain": rgb_gain}
         self.fixed = {name: value for name, value in given.items() if value is not None} | {"cfa": cfa}
         self._resolved = self._resolve(self.fixed)
@@ -105,6 +107,12 @@ class ReverseISP(Transform):
     def _resolve(self, fixed: Overrides) -> dict[str, Any]:
         """Check fixed values and let the camera fill in what is not given."""
         out: dict[str, Any] = {}
+        chosen = sorted(set(fixed) - {"cfa"})
+        if chosen and not self.method.takes_color:
+            raise UsageError(
+                f"{self.method.name} makes the RAW of the camera that its weights were trained on; "
+                f"{', '.join(chosen)} cannot be chosen."
+            )
         profile: CameraProfile | None = None
         if fixed.get("camera") is not None:
             profile = load_camera(fixed["camera"])

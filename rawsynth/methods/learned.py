@@ -1,0 +1,206 @@
+"""Learned reverse ISPs: a network, its weights, and what turns the two into a method.
+
+A network takes float sRGB and gives packed RAW; everything around it is here: uint8 and half types, CFAs other than the
+one it was trained on, and images too large for one pass.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from rawsynth.errors import UsageError
+from rawsynth.methods import weights as weights_module
+from rawsynth.methods.base import MethodParams, ReverseMethod
+from rawsynth.methods.tiling import Tiling, run_tiled
+from rawsynth.methods.weights import ModelCard, Weights
+from rawsynth.raw.cfa import pack, unpack
+from rawsynth.registry import pick
+
+# Rows and columns by which each layout's first site lies off a red one.
+_PHASES = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}
+
+
+class StyledNetwork(nn.Module, ABC):
+    """Network that removes a style: one pass over a frame to read it, tiles to apply it.
+
+    ``forward(x)`` equals ``decode(x, encode_style(x))``. Everything of :meth:`decode` is local, so tiles with
+    :attr:`halo` pixels around them give what the whole frame gives.
+    """
+
+    halo: ClassVar[int]
+    stride: ClassVar[int]
+
+    @abstractmethod
+    def padded_size(self, height: int, width: int) -> tuple[int, int]:
+        """Return the sides that the strides need, at least those given."""
+
+    @abstractmethod
+    def _encode(self, padded: Tensor, style: Any) -> tuple[Tensor, Any]:
+        """Return the features and the style used: ``style``, or the padded image's own if that is ``None``."""
+
+    @abstractmethod
+    def _decode(self, features: Tensor) -> Tensor:
+        """Return packed RAW of the padded image."""
+
+    def forward(self, srgb: Tensor) -> Tensor:
+        """Map ``(B, 3, H, W)`` float sRGB in [0, 1], H and W even, to ``(B, 4, H/2, W/2)``, not clamped."""
+        return self.decode(srgb, None)
+
+    def encode_style(self, srgb: Tensor) -> Any:
+        """Read the style of frames ``(B, 3, H, W)``: tensors with a leading ``B``."""
+        return self._encode(self._pad(srgb), None)[1]
+
+    def decode(self, srgb: Tensor, style: Any) -> Tensor:
+        """Map sRGB to packed RAW with a given style; ``None`` for the image's own."""
+        features, _ = self._encode(self._pad(srgb), style)
+        return self._decode(features)[..., : srgb.shape[-2] // 2, : srgb.shape[-1] // 2]
+
+    def _pad(self, srgb: Tensor) -> Tensor:
+        height, width = srgb.shape[-2:]
+        rows, columns = self.padded_size(height, width)
+        return reflect_pad(srgb, 0, rows - height, 0, columns - width)
+
+
+def reflect_pad(image: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:
+    """Mirror an image beyond its borders without repeating the border, any number of times over."""
+    height, width = image.shape[-2:]
+    if max(top, bottom) < height and max(left, right) < width:
+        return F.pad(image, (left, right, top, bottom), mode="reflect") if top + bottom + left + right else image
+    rows = _mirrored(-top, height + bottom, height, image.device)
+    columns = _mirrored(-left, width + right, width, image.device)
+    return image[..., rows, :][..., columns]
+
+
+def _mirrored(start: int, stop: int, size: int, device: torch.device) -> Tensor:
+    period = max(1, 2 * (size - 1))
+    wrapped = torch.arange(start, stop, device=device) % period
+    return torch.minimum(wrapped, period - wrapped) if size > 1 else torch.zeros_like(wrapped)
+
+
+class LearnedMethod(ReverseMethod):
+    """Reverse ISP whose RAW is that of the camera its weights were trained on.
+
+    Attributes:
+        network: maps float sRGB to packed RAW.
+        card: what the weights' file says about them; its colour goes into the metadata.
+        tiling: when and how large images are cut.
+    """
+
+    takes_color: ClassVar[bool] = False
+    architecture_version: ClassVar[str] = "1"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+    network_class: ClassVar[type[StyledNetwork]]
+
+    def __init__(self, network: StyledNetwork, config: Mapping[str, Any], card: ModelCard, digest: str) -> None:
+        super().__init__()
+        self.network = network.eval().requires_grad_(False)
+        for parameter in network.parameters():
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self.config, self.card = dict(config), card
+        # The digest makes parameters of other weights another version: a replay never goes through the wrong ones.
+        self.version = f"{self.architecture_version}+{digest[:12]}"
+        self.tiling = Tiling()
+        self._run: Any = self.network
+
+    @classmethod
+    def create(cls, weights: str | None) -> Self:
+        """Load weights: a path or URL of a ``.safetensors`` file, or the name of weights that come with the package.
+
+        Raises:
+            UsageError: none are given, or they are damaged, of another architecture, or a pickle.
+        """
+        if weights is None:
+            raise UsageError(
+                f"method {cls.name!r} needs weights=..., a .safetensors file that `rawsynth train` wrote."
+            )
+        return cls.from_weights(weights_module.load_weights(weights))
+
+    @classmethod
+    def from_weights(cls, weights: Weights) -> Self:
+        """Build the network that a weights file describes and fill it.
+
+        Raises:
+            UsageError: the weights are of another architecture, or do not fit the one they name.
+        """
+        if weights.architecture != cls.name:
+            raise UsageError(f"{weights.source}: weights of {weights.architecture!r}, not of {cls.name!r}.")
+        try:
+            network = cls.build(weights.config)
+            network.load_state_dict(dict(weights.tensors))
+        except (RuntimeError, TypeError, UsageError) as error:
+            reason = str(error).strip().replace("\n\t", " ")
+            raise UsageError(f"{weights.source}: the weights do not fit {cls.name!r}: {reason[:500]}") from error
+        return cls(network, weights.config, weights.card, weights.digest)
+
+    @classmethod
+    def build(cls, config: Mapping[str, Any]) -> StyledNetwork:
+        """Build a network with fresh parameters from a preset's name or its options.
+
+        Args:
+            config: ``{"preset": NAME}`` and options that win over it.
+
+        Raises:
+            UsageError: an unknown preset or option.
+        """
+        options = dict(config)
+        preset = options.pop("preset", None)
+        if preset is not None:
+            options = {**pick(cls.presets, preset, f"preset of {cls.name}"), **options}
+        try:
+            return cls.network_class(**options)
+        except TypeError as error:
+            raise UsageError(f"{cls.name}: {error}") from error
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Return the colour that the card states; nothing is random."""
+        return {
+            "cam_from_srgb": self.card.cam_from_srgb,
+            "white_balance": self.card.white_balance,
+            "rgb_gain": 1.0,
+            "camera": self.card.camera,
+        }
+
+    def tensors(self, params: Sequence[MethodParams], device: torch.device) -> dict[str, Any]:
+        """Return each sample's CFA."""
+        return {"cfa": [p["cfa"] for p in params]}
+
+    def forward(self, srgb: Tensor, tensors: Mapping[str, Any]) -> Tensor:
+        """Reverse the ISP; see :meth:`ReverseMethod.forward`.
+
+        The network's RAW is RGGB. For another layout the image is moved by one pixel before and the mosaic after.
+        """
+        layouts: list[str] = tensors["cfa"]
+        if len(set(layouts)) == 1:
+            return self._layout(srgb, layouts[0])
+        packed = [self._layout(image[None], layout) for image, layout in zip(srgb, layouts, strict=True)]
+        return torch.cat(packed)
+
+    def _layout(self, srgb: Tensor, layout: str) -> Tensor:
+        x = srgb.float() / 255.0 if srgb.dtype == torch.uint8 else srgb.float()
+        row, column = _PHASES[layout]
+        # A site more on each side keeps the sides even.
+        x = reflect_pad(x, row, row, column, column).contiguous(memory_format=torch.channels_last)
+        packed = run_tiled(self.network, self._run, x, self.tiling).float().clamp(0.0, 1.0)
+        if not row and not column:
+            return packed
+        mosaic = unpack(packed)
+        height, width = mosaic.shape[-2:]
+        return pack(mosaic[..., row : height - row, column : width - column])
+
+    def compile_kernels(self, dynamic: bool | None = None) -> None:
+        """Compile the network; what it is fed is decided outside."""
+        self._run = torch.compile(self.network, dynamic=dynamic, fullgraph=True)
+
+    def save(self, url: str) -> str:
+        """Write the weights with their card; returns the sha256 that the file states."""
+        return weights_module.save_weights(
+            url, self.name, self.config, self.network.state_dict(), self.card
+        )

@@ -1,0 +1,55 @@
+"""The nominal colour of a set of pairs, for the card of the weights that are trained on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from rawsynth.errors import SampleError
+from rawsynth.pairs import Pair, PairSet
+
+_LOOKED_AT = 64
+_IDENTITY = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+
+def nominal_color(pairs: PairSet) -> dict[str, Any]:
+    """Return camera, matrix and gains that describe a set's RAW on the whole; for viewing, not for measuring.
+
+    What the pairs state is taken: the camera if all agree, the median of the gains, the mean of the matrices. Where
+    they state no gains, those that bring RAW to the grey of the linearised sRGB (sRGB's own curve, IEC 61966-2-1).
+
+    Returns:
+        ``camera``, ``cam_from_srgb`` (3x3, rows sum to 1) and ``white_balance`` (red, blue).
+    """
+    read = [pair for pair in map(lambda i: _read(pairs, i), _spread(len(pairs))) if pair is not None]
+    cameras = {pair.meta.get("camera") for pair in read}
+    stated = [pair.meta["white_balance"] for pair in read if pair.meta.get("white_balance")]
+    matrices = [pair.meta["cam_from_srgb"] for pair in read if pair.meta.get("cam_from_srgb")]
+    gains = np.median(stated or [_gray_gains(pair) for pair in read] or [[1.0, 1.0]], axis=0)
+    return {
+        "camera": cameras.pop() if len(cameras) == 1 else None,
+        "cam_from_srgb": np.mean(matrices, axis=0).tolist() if matrices else _IDENTITY,
+        "white_balance": [float(gain) for gain in gains],
+    }
+
+
+def _spread(count: int) -> list[int]:
+    picks: list[int] = np.unique(np.linspace(0, count - 1, min(count, _LOOKED_AT)).round().astype(int)).tolist()
+    return picks
+
+
+def _read(pairs: PairSet, index: int) -> Pair | None:
+    try:
+        return pairs[index]
+    except SampleError:
+        return None
+
+
+def _gray_gains(pair: Pair) -> list[float]:
+    srgb = pair.srgb.float() / 255.0
+    linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).mean((1, 2)).clamp_min(1e-4)
+    planes = pair.raw.mean((1, 2)).clamp_min(1e-4)
+    green = (planes[1] + planes[2]) / 2
+    return [float(linear[0] / linear[1] * green / planes[0]), float(linear[2] / linear[1] * green / planes[3])]

@@ -1,0 +1,89 @@
+"""What a training says: the loss curve, validations and pictures, on the screen, in a file and in TensorBoard."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from rawsynth import storage
+
+CURVE_FILE = "metrics.jsonl"
+
+
+class Journal:
+    """Rows by step, kept in memory and written with each checkpoint, so that file and checkpoint always agree.
+
+    Args:
+        output: folder or URL.
+        start: the step that the run begins or goes on with; later rows of an interrupted run are dropped.
+        quiet: no progress bar.
+        total: steps of the whole training.
+    """
+
+    def __init__(self, output: str, *, start: int, total: int, quiet: bool) -> None:
+        self.url = storage.join(output, CURVE_FILE)
+        self.rows = [row for row in read_curve(output) if row["step"] <= start]
+        self._bar = tqdm(total=total, initial=start, unit="step", disable=True if quiet else None, dynamic_ncols=True)
+        self._board = _board(output, start)
+
+    def add(self, step: int, values: Mapping[str, Any], *, kind: str = "train") -> None:
+        """Add one row; ``step`` counts finished steps."""
+        self.rows.append({"step": step, "kind": kind, **values})
+        if self._board is not None:
+            for name, value in values.items():
+                if isinstance(value, int | float):
+                    self._board.add_scalar(f"{kind}/{name}", value, step)
+
+    def advance(self, step: int, shown: Mapping[str, str]) -> None:
+        """Move the progress bar."""
+        if shown:
+            self._bar.set_postfix(shown, refresh=False)
+        self._bar.update(step - self._bar.n)
+
+    def picture(self, step: int, name: str, pixels: NDArray[np.uint8]) -> None:
+        """Show ``(H, W, 3)`` uint8 in TensorBoard."""
+        if self._board is not None:
+            self._board.add_image(name, pixels, step, dataformats="HWC")
+
+    def tell(self, message: str) -> None:
+        """Say something without breaking the bar."""
+        if not self._bar.disable:
+            self._bar.write(message)
+
+    def save(self) -> None:
+        """Write the curve."""
+        text = "".join(json.dumps(row, sort_keys=True) + "\n" for row in self.rows)
+        storage.write_atomic(self.url, text.encode())
+        if self._board is not None:
+            self._board.flush()
+
+    def close(self) -> None:
+        """End bar and board."""
+        self._bar.close()
+        if self._board is not None:
+            self._board.close()
+
+
+def read_curve(output: str) -> list[dict[str, Any]]:
+    """Return the rows of a run's curve, in order; none where there is no file."""
+    url = storage.join(output, CURVE_FILE)
+    if not storage.exists(url):
+        return []
+    return [json.loads(line) for line in storage.read_bytes(url).decode().splitlines() if line]
+
+
+def _board(output: str, start: int) -> Any:
+    """Open TensorBoard's writer where it is installed and the output is a local folder."""
+    if not storage.is_local(output):
+        return None
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    # Events of an interrupted run past its last checkpoint are hidden.
+    return SummaryWriter(storage.join(output, "tensorboard"), purge_step=start)

@@ -1,0 +1,69 @@
+"""The state of a training as one safetensors file: nested tensors and plain values, nothing pickled."""
+
+from __future__ import annotations
+
+import json
+import struct
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from rawsynth import storage
+from rawsynth.errors import CorpusError
+
+FORMAT = "rawsynth-training/1"
+
+
+def save_state(url: str, state: dict[str, Any]) -> None:
+    """Write nested dicts and lists of tensors and JSON values, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    tensors: dict[str, Tensor] = {}
+    skeleton = _flatten(state, "", tensors)
+    storage.write_atomic(url, save(tensors, {"format": FORMAT, "state": json.dumps(skeleton)}))
+
+
+def load_state(url: str) -> dict[str, Any]:
+    """Read what :func:`save_state` wrote; all tensors are on the CPU.
+
+    Raises:
+        CorpusError: the file is damaged, or no state of a training.
+    """
+    data = storage.read_bytes(url)
+    try:
+        (length,) = struct.unpack("<Q", data[:8])
+        metadata = json.loads(data[8 : 8 + length])["__metadata__"]
+        if metadata.get("format") != FORMAT:
+            raise CorpusError(f"{url} has format {metadata.get('format')!r}, not {FORMAT!r}.")
+        state = _unflatten(json.loads(metadata["state"]), load(data))
+    except (SafetensorError, struct.error, ValueError, KeyError, TypeError) as error:
+        raise CorpusError(f"{url} is damaged ({error}); remove it to start this training afresh.") from error
+    assert isinstance(state, dict)
+    return state
+
+
+def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        tensors[path] = value.detach().cpu().contiguous()
+        return {"tensor": path}
+    if isinstance(value, dict):
+        # Optimisers number their parameters; JSON would turn the numbers into text.
+        return {"dict": [[k, _flatten(v, f"{path}/{k}", tensors)] for k, v in value.items()]}
+    if isinstance(value, list | tuple):
+        return {"list": [_flatten(v, f"{path}/{i}", tensors) for i, v in enumerate(value)]}
+    return value
+
+
+def _unflatten(value: Any, tensors: dict[str, Tensor]) -> Any:
+    if not isinstance(value, dict):
+        return value
+    ((kind, held),) = value.items()
+    if kind == "tensor":
+        return tensors[held]
+    if kind == "dict":
+        return {k: _unflatten(v, tensors) for k, v in held}
+    return [_unflatten(v, tensors) for v in held]

@@ -1,0 +1,276 @@
+"""A training from its configuration to its weights. Start reading here.
+
+::
+
+    pairs -> batch by position -> learn -> average -> validate, keep the best -> checkpoint
+             (worker processes)                       (first process alone)
+
+A step depends on the state and on its number alone, so a run that was killed goes on as if nothing had happened.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from rawsynth.errors import SampleError, TrainingError, UsageError
+from rawsynth.methods.learned import LearnedMethod, StyledNetwork
+from rawsynth.methods.weights import ModelCard, Weights, load_weights
+from rawsynth.seeding import sample_seed
+from rawsynth.training import run_folder
+from rawsynth.training.color import nominal_color
+from rawsynth.training.config import TrainConfig
+from rawsynth.training.data import Steps, TrainBatch, make_loader, open_sets
+from rawsynth.training.distributed import Place, take_place
+from rawsynth.training.interrupt import Interrupt
+from rawsynth.training.journal import Journal
+from rawsynth.training.learner import Learner
+from rawsynth.training.validation import SELECTED_BY, draw, score_card, trial_method, validate
+
+
+@dataclass(frozen=True)
+class TrainSummary:
+    """How a training ended.
+
+    Attributes:
+        steps: finished steps, of ``total``.
+        best: step and scores of the best validation, or ``None`` before the first.
+        weights: where the best weights are, or ``None``.
+        lost: pairs that could not be read, counted each time.
+        interrupted: whether it was stopped on the way; the same call goes on.
+    """
+
+    steps: int
+    total: int
+    best: dict[str, Any] | None
+    weights: str | None
+    lost: int
+    interrupted: bool
+
+
+def train(config: TrainConfig, *, quiet: bool = False, overwrite: bool = False) -> TrainSummary:
+    """Train a network; go on where an earlier run of the same configuration stopped.
+
+    Under torchrun every process calls this; the first one validates, writes and speaks.
+
+    Args:
+        config: what to do.
+        quiet: no progress bar.
+        overwrite: remove a run of another configuration from the output first.
+
+    Raises:
+        UsageError: the output holds another run, no pairs, sets or options that do not fit.
+        TrainingError: the loss left the finite numbers; the last good checkpoint is kept, the batch is named.
+        OutputError: the output cannot be written.
+    """
+    kind = run_folder.learned_method(config)
+    with take_place(config.compute.device) as place, Interrupt() as interrupt:
+        run_folder.check_share(config, place.world)
+        if place.first:
+            run_folder.prepare(config, overwrite=overwrite)
+        place.wait()
+        return Training(config, kind, place, interrupt, quiet=quiet).run()
+
+
+class Training:
+    """One process's part in a training."""
+
+    def __init__(
+        self, config: TrainConfig, kind: type[LearnedMethod], place: Place, interrupt: Interrupt, *, quiet: bool
+    ) -> None:
+        self.config, self.place, self.interrupt = config, place, interrupt
+        self.pairs, self.validation = open_sets(config.data, config.seed)
+        self.color = nominal_color(self.pairs)
+        self.learner = Learner(config, kind, fresh_network(config, kind), place)
+        # After the learner, which puts the average on the device.
+        self.trial = trial_method(kind, self.learner.average.network, config.model.network_config(), self.color)
+        self.best: dict[str, Any] | None = None
+        self.start = self._restore()
+        self.lost = 0
+        self.journal = Journal(
+            config.output, start=self.start, total=config.optimizer.steps, quiet=quiet or not place.first
+        )
+
+    def _restore(self) -> int:
+        state = run_folder.load_checkpoint(self.config)
+        if state is None:
+            return 0
+        self.learner.restore(state["learner"])
+        self.best = state["best"]
+        return int(state["step"])
+
+    def run(self) -> TrainSummary:
+        """Learn until the last step or an interruption."""
+        config, total = self.config, self.config.optimizer.steps
+        watch, step = config.watch, self.start
+        window = Window(self.place, scaled=config.compute.dtype == "float16")
+        try:
+            for batch in self._batches():
+                window.add(step, batch, self.learner.step(batch, step))
+                step += 1
+                self._note_losses(step, batch)
+                last = step == total
+                if last or step % watch.log_every == 0 or step % watch.save_every == 0:
+                    values = window.close()
+                    self.journal.add(step, values)
+                    self.journal.advance(step, {"loss": f"{values['loss']:.4g}", **self._best_shown()})
+                stop = step % watch.log_every == 0 and self.place.any(self.interrupt.raised)
+                if last or step % watch.validate_every == 0:
+                    self._validate(step)
+                if last or stop or step % watch.save_every == 0:
+                    self._save(step)
+                if stop and not last:
+                    break
+                window.resume()
+        finally:
+            self.journal.close()
+        if step == total and self.place.first:
+            self._export("final", step)
+        weights = run_folder.weights_url(config, "best") if self.best is not None else None
+        return TrainSummary(step, total, self.best, weights, self.lost, step < total)
+
+    def _batches(self) -> Iterator[TrainBatch]:
+        config, place = self.config, self.place
+        steps = Steps(self.start, config.optimizer.steps, config.optimizer.batch, rank=place.rank, world=place.world)
+        on_gpu = place.device.type == "cuda"
+        for batch in make_loader(self.pairs, config.data, seed=config.seed, steps=steps, pin=on_gpu):
+            assert isinstance(batch, TrainBatch)
+            yield batch.to(place.device)
+
+    def _note_losses(self, step: int, batch: TrainBatch) -> None:
+        for key, cause in batch.lost:
+            self.lost += 1
+            self.journal.add(step, {"key": key, "cause": cause}, kind="lost")
+            self.journal.tell(f"lost {key}: {cause}")
+
+    def _validate(self, step: int) -> None:
+        if self.place.first:
+            dtype = getattr(torch, self.config.compute.dtype)
+            try:
+                evaluation = validate(self.trial, self.validation, self.place.device, dtype)
+            except SampleError as error:
+                raise TrainingError(f"validation after step {step} failed: {error}") from error
+            scores = score_card(evaluation)
+            self.journal.add(step, scores, kind="validation")
+            for key, cause in evaluation.errors.items():
+                self.journal.add(step, {"key": key, "cause": cause}, kind="lost")
+                self.journal.tell(f"lost {key} in validation: {cause}")
+            pictures = draw(
+                evaluation, self.validation, self.trial, count=self.config.watch.panels, device=self.place.device
+            )
+            for key, pixels in pictures.items():
+                self.journal.picture(step, key, pixels)
+            if self.best is None or scores[SELECTED_BY] > self.best[SELECTED_BY]:
+                self.best = {"step": step, **scores}
+                self._export("best", step)
+        self.place.wait()
+
+    def _export(self, name: str, step: int) -> None:
+        card = ModelCard(
+            **self.color,
+            data=self.config.description or f"pairs of {self.config.data.train}",
+            licence=self.config.licence,
+            recipe={"step": step, "seed": self.config.seed, "config": self.config.learning_fields()},
+            metrics={"validation": self.best, "pairs": len(self.validation)} if self.best is not None else {},
+        )
+        self.trial.card = card
+        self.trial.save(run_folder.weights_url(self.config, name))
+
+    def _save(self, step: int) -> None:
+        if self.place.first:
+            self.journal.save()
+            run_folder.save_checkpoint(
+                self.config, {"step": step, "best": self.best, "learner": self.learner.state()}
+            )
+        self.place.wait()
+
+    def _best_shown(self) -> dict[str, str]:
+        return {} if self.best is None else {"best": f"{self.best[SELECTED_BY]:.2f} dB"}
+
+
+class Window:
+    """The steps since the last look at the device: scalars stay there until then.
+
+    Args:
+        place: of this process.
+        scaled: gradients may overflow, as they do under a loss scaler, which then leaves the step out.
+    """
+
+    def __init__(self, place: Place, *, scaled: bool) -> None:
+        self.place, self.scaled = place, scaled
+        self._begin()
+
+    def _begin(self) -> None:
+        self.sums: dict[str, Tensor] = {}
+        self.keys: list[tuple[int, tuple[str, ...]]] = []
+        self.watched: list[Tensor] = []
+        self.images, self.started = 0, time.perf_counter()
+
+    def resume(self) -> None:
+        """Begin to measure the rate anew if nothing was learned since the last look."""
+        if not self.images:
+            self.started = time.perf_counter()
+
+    def add(self, step: int, batch: TrainBatch, scalars: dict[str, Tensor]) -> None:
+        """Take in one step."""
+        for name, value in scalars.items():
+            self.sums[name] = self.sums[name] + value.float() if name in self.sums else value.float()
+        self.keys.append((step, batch.keys))
+        norm = scalars["loss"] if self.scaled else scalars["grad_norm"]
+        self.watched.append(torch.stack([scalars["loss"], norm]))
+        self.images += len(batch.keys)
+
+    def close(self) -> dict[str, float]:
+        """Return the means over the window and over the processes, and begin the next one.
+
+        Raises:
+            TrainingError: a loss or a gradient was not finite; the message names its step and batch.
+        """
+        self._check(torch.stack(self.watched).cpu())
+        names = list(self.sums)
+        means = self.place.mean(torch.stack([self.sums[name] for name in names]) / len(self.watched)).tolist()
+        values = dict(zip(names, means, strict=True))
+        rate = self.images * self.place.world / max(1e-9, time.perf_counter() - self.started)
+        self._begin()
+        return {**values, "images_per_s": round(rate, 2)}
+
+    def _check(self, watched: Tensor) -> None:
+        bad = (~torch.isfinite(watched).all(dim=1)).nonzero()
+        if len(bad):
+            first = int(bad[0])
+            step, keys = self.keys[first]
+            loss, norm = watched[first].tolist()
+            raise TrainingError(
+                f"step {step + 1} has loss {loss:g} and gradient norm {norm:g}, on the pairs {', '.join(keys)}. The "
+                "checkpoint before it is kept. Look at these pairs, lower lr, or use a wider dtype."
+            )
+
+
+def fresh_network(config: TrainConfig, kind: type[LearnedMethod]) -> StyledNetwork:
+    """Build the network with parameters that the seed decides, or those of ``model.init``.
+
+    Raises:
+        UsageError: the weights to start from are of another network.
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(sample_seed(config.seed, "network", "init"))
+        network = kind.build(config.model.network_config())
+    if config.model.init is not None:
+        fill_network(network, load_weights(config.model.init), kind)
+    return network
+
+
+def fill_network(network: StyledNetwork, weights: Weights, kind: type[LearnedMethod]) -> None:
+    """Give a network the parameters of a weights file."""
+    if weights.architecture != kind.name:
+        raise UsageError(f"{weights.source}: weights of {weights.architecture!r}, not of {kind.name!r}.")
+    try:
+        network.load_state_dict(dict(weights.tensors))
+    except RuntimeError as error:
+        reason = str(error).strip().replace("\n\t", " ")[:500]
+        raise UsageError(f"{weights.source}: they do not fit model.preset and model.options: {reason}") from error
