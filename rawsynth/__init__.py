@@ -7,9 +7,13 @@ if TYPE_CHECKING:
     from rawsynth.corpus.reading import open_corpus
     from rawsynth.corpus.verify import verify
     from rawsynth.engine.local import generate
+    from rawsynth.evaluation.evaluate import evaluate
+    from rawsynth.pairs.opening import open_pairs
     from rawsynth.pipeline.config import GenerateConfig
     from rawsynth.raw.image import RawImage
     from rawsynth.raw.metadata import RawMetadata
+    from rawsynth.training.config import TrainConfig
+    from rawsynth.training.train import train
     from rawsynth.transforms import AddNoise, ReverseISP
 
 __version__ = "0.1.0"
@@ -21,8 +25,12 @@ _HOMES = {
     "RawImage": "rawsynth.raw.image",
     "RawMetadata": "rawsynth.raw.metadata",
     "ReverseISP": "rawsynth.transforms",
+    "TrainConfig": "rawsynth.training.config",
+    "evaluate": "rawsynth.evaluation.evaluate",
     "generate": "rawsynth.engine.local",
     "open_corpus": "rawsynth.corpus.reading",
+    "open_pairs": "rawsynth.pairs.opening",
+    "train": "rawsynth.training.train",
     "verify": "rawsynth.corpus.verify",
 }
 
@@ -32,8 +40,12 @@ __all__ = [
     "RawImage",
     "RawMetadata",
     "ReverseISP",
+    "TrainConfig",
+    "evaluate",
     "generate",
     "open_corpus",
+    "open_pairs",
+    "train",
     "verify",
 ]
 

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from rawsynth import __version__
-from rawsynth.cli import demo, generate, verify
+from rawsynth.cli import demo, evaluate, generate, pairs, train, verify
 from rawsynth.errors import RawsynthError, UsageError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-VERBS = {"demo": demo, "generate": generate, "verify": verify}
+VERBS = {"demo": demo, "evaluate": evaluate, "generate": generate, "pairs": pairs, "train": train, "verify": verify}
+RESUMABLE = ("generate", "train")
 
 _DESCRIPTION = """\
 Turn sRGB photographs into noisy/clean RAW corpora for training denoisers.
@@ -61,7 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"rawsynth {args.verb}: {error}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
-        print(f"\nrawsynth {args.verb}: interrupted; the same command goes on where this one stopped.", file=sys.stderr)
+        goes_on = "; the same command goes on where this one stopped" if args.verb in RESUMABLE else ""
+        print(f"\nrawsynth {args.verb}: interrupted{goes_on}.", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has gone (`rawsynth ... | head`); keep the interpreter from complaining at exit.

@@ -20,7 +20,7 @@ examples:
   rawsynth train my.toml --set optimizer.steps=20000 --set data.crop=256
   rawsynth train rst_isp_net_s7 --set data.train=data-s7/train --set compute.dtype=bfloat16
   torchrun --nproc-per-node 4 -m rawsynth train own_camera --set data.train=pairs/
-  rawsynth train own_camera --show > my.toml
+  rawsynth train own_camera --show
 """
 
 
@@ -52,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
     from rawsynth.training.train import train
 
     summary = train(config, quiet=args.quiet, overwrite=args.overwrite)
+    if not summary.first:
+        return EXIT_INTERRUPTED if summary.interrupted else 0
     if summary.interrupted:
         print(f"stopped after step {summary.steps} of {summary.total}; the same command goes on from there")
         return EXIT_INTERRUPTED

@@ -23,7 +23,8 @@ def split_scenes(pairs: PairSet, shares: Mapping[str, float], *, seed: int = 0) 
     Raises:
         UsageError: shares that are not positive or do not sum to 1, or fewer scenes than splits.
     """
-    if not shares or min(shares.values()) <= 0 or abs(sum(shares.values()) - 1) > 1e-6:
+    # Written so that NaN, which compares false with everything, is refused too.
+    if not all(share > 0 for share in shares.values()) or not abs(sum(shares.values()) - 1) <= 1e-6:
         raise UsageError(f"shares of a split are positive and sum to 1; got {dict(shares)}.")
     scenes = sorted(set(pairs.scenes), key=lambda scene: (sample_seed(seed, scene, "split"), scene))
     if len(scenes) < len(shares):

@@ -35,7 +35,7 @@ def ssim_loss(result: Tensor, target: Tensor) -> Tensor:
         target: same shape.
 
     Returns:
-        Mean over batch, planes and windows, in [0, 2]; 0 where the two are equal.
+        Mean over batch, planes and windows, a scalar in [0, 2]; 0 where the two are equal.
 
     Raises:
         UsageError: a side shorter than the window.
@@ -56,7 +56,7 @@ def ms_ssim_loss(result: Tensor, target: Tensor) -> Tensor:
         target: same shape.
 
     Returns:
-        Mean over batch, planes and windows; 0 where the two are equal.
+        Mean over batch, planes and windows, a scalar; 0 where the two are equal.
 
     Raises:
         UsageError: a side shorter than the window.
@@ -94,8 +94,9 @@ def deviations(result: Tensor, target: Tensor, *, sigmas: Sequence[float], taps:
     result_mean = target_mean + mean
     mean_power = result_mean * result_mean + target_mean * target_mean
     luminance = mean * mean / (mean_power + C1)
-    # Rounding may leave a variance just below 0.
-    contrast = (square - mean * mean).clamp(min=0) / ((power - mean_power).clamp(min=0) + C2)
+    # v(d) <= 2 (v(x) + v(y)), but beside a large mean rounding knows neither that nor that a variance is positive.
+    variance = (square - mean * mean).clamp(min=0)
+    contrast = variance / (torch.maximum(power - mean_power, variance / 2) + C2)
     return luminance, contrast
 
 

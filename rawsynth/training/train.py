@@ -43,6 +43,7 @@ class TrainSummary:
         weights: where the best weights are, or ``None``.
         lost: pairs that could not be read, counted each time.
         interrupted: whether it was stopped on the way; the same call goes on.
+        first: whether this process validated and wrote; of several under torchrun, one did.
     """
 
     steps: int
@@ -51,6 +52,7 @@ class TrainSummary:
     weights: str | None
     lost: int
     interrupted: bool
+    first: bool
 
 
 def train(config: TrainConfig, *, quiet: bool = False, overwrite: bool = False) -> TrainSummary:
@@ -132,7 +134,7 @@ class Training:
         if step == total and self.place.first:
             self._export("final", step)
         weights = run_folder.weights_url(config, "best") if self.best is not None else None
-        return TrainSummary(step, total, self.best, weights, self.lost, step < total)
+        return TrainSummary(step, total, self.best, weights, self.lost, step < total, self.place.first)
 
     def _batches(self) -> Iterator[TrainBatch]:
         config, place = self.config, self.place

@@ -3,6 +3,8 @@
 import io
 import json
 import pickle
+import struct
+import zlib
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +15,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from PIL import Image
 
-from rawsynth.raw.codecs import decode_npy, encode_jpeg, encode_json, encode_npy, noisy_members
+from rawsynth.errors import SampleError
+from rawsynth.raw.codecs import (
+    decode_dn,
+    decode_npy,
+    decode_rgb,
+    encode_jpeg,
+    encode_json,
+    encode_npy,
+    encode_png,
+    noisy_members,
+)
 from rawsynth.pipeline.decode import decode_srgb
 
 DN = npst.arrays(np.uint16, st.tuples(st.just(4), st.integers(1, 6), st.integers(1, 6)))
@@ -104,3 +116,141 @@ def test_noisy_members(realizations: int, members: list[str] | None) -> None:
     assert len(set(named)) == realizations
     if members is not None:
         assert list(named) == members
+
+
+# ---- strict decoding, for files that others wrote ----
+
+
+def npy(array: np.ndarray, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, **options)
+    return buffer.getvalue()
+
+
+@given(
+    dn=npst.arrays(np.uint16, npst.array_shapes(min_dims=0, min_side=0, max_side=4)),
+    order=st.sampled_from("<>"),
+    fortran=st.booleans(),
+    version=st.sampled_from([(1, 0), (2, 0)]),
+)
+def test_dn_of_any_layout(dn: np.ndarray, order: str, fortran: bool, version: tuple[int, int]) -> None:
+    buffer = io.BytesIO()
+    array = np.asarray(dn, dtype=f"{order}u2", order="F" if fortran else "C")
+    np.lib.format.write_array(buffer, array, version=version)
+    decoded = decode_dn(buffer.getvalue())
+    assert decoded.dtype == np.uint16 and decoded.dtype.isnative
+    assert decoded.flags.c_contiguous and decoded.flags.writeable
+    assert decoded.shape == dn.shape and np.array_equal(decoded, dn)
+
+
+HUGE = b"\x93NUMPY\x01\x00v\x00{'descr': '<u2', 'fortran_order': False, 'shape': (4, 1000000000, 1000000000), }"
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "got 0 bytes that are none"),
+        (b"PK\x03\x04", "that are none"),
+        (HUGE.ljust(127) + b"\n", "got 0: damaged or cut short"),
+        (npy(np.zeros((2, 3), np.uint16))[:-1], r"wanted 12 bytes of uint16 \(2, 3\), got 11"),
+        (npy(np.zeros((2, 3), np.uint16)) + b"x", "got 13"),
+        (npy(np.zeros(3, np.uint8)), "wanted uint16 DN, got uint8"),
+        (npy(np.zeros(3, np.float16)), "wanted uint16 DN, got float16"),
+        (npy(np.zeros(3, "U1")), "wanted uint16 DN, got <U1"),
+        (npy(np.zeros(3, [("a", "<u2")])), "wanted uint16 DN"),
+        (npy(np.array([{"a": 1}], dtype=object), allow_pickle=True), "pickled objects, which are never loaded"),
+        (pickle.dumps(np.zeros(3, np.uint16)), "that are none"),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_what_is_no_dn(data: bytes, message: str) -> None:
+    with pytest.raises(SampleError, match=message):
+        decode_dn(data)
+
+
+DAMAGE = st.lists(st.tuples(st.integers(0, 127), st.integers(0, 255)), min_size=1, max_size=4)
+
+
+@given(damage=DAMAGE, cut=st.none() | st.integers(0, 140))
+def test_a_damaged_header_is_a_fault_of_the_sample(damage: list[tuple[int, int]], cut: int | None) -> None:
+    data = bytearray(npy(np.arange(6, dtype=np.uint16).reshape(2, 3)))
+    for place, value in damage:
+        data[place] = value
+    try:
+        decoded = decode_dn(bytes(data[:cut]))
+    except SampleError:
+        return
+    assert decoded.size == 6
+
+
+def test_a_header_of_unended_brackets_is_a_fault_of_the_sample() -> None:
+    """NumPy's second look at what may be Python 2's syntax raises an error of the tokenizer, no ValueError."""
+    data = npy(np.zeros((2, 3), np.uint16)).replace(b"(2, 3)", b"(2, 3 ")
+    with pytest.raises(SampleError, match="that are none"):
+        decode_dn(data)
+
+
+@given(srgb=npst.arrays(np.uint8, st.tuples(st.just(3), st.integers(1, 9), st.integers(1, 9))))
+def test_png_loses_nothing(srgb: np.ndarray) -> None:
+    encoded = encode_png(srgb)
+    with Image.open(io.BytesIO(encoded)) as image:
+        assert (image.format, image.mode) == ("PNG", "RGB")
+        assert np.array_equal(np.asarray(image).transpose(2, 0, 1), srgb)
+    decoded = decode_rgb(encoded)
+    assert np.array_equal(decoded, srgb) and decoded.flags.c_contiguous and decoded.flags.writeable
+
+
+def encoded(mode: str, fmt: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, (4, 6)).save(buffer, fmt, **options)
+    return buffer.getvalue()
+
+
+def exif(orientation: int) -> Image.Exif:
+    data = Image.Exif()
+    data[274] = orientation
+    return data
+
+
+def deep_png() -> bytes:
+    """RGB of 16 bits a channel, which Pillow itself cannot write."""
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 16, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(bytes(7))) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (b"", "got 0 bytes"),
+        (b"\xff\xd8\xff\xe0", "got 4 bytes; cannot decode"),
+        (encoded("RGB", "BMP"), "wanted a JPEG, PNG or WebP"),
+        (encoded("RGB", "GIF"), "wanted a JPEG, PNG or WebP"),
+        (encoded("L", "PNG"), "wanted 8-bit RGB, got mode L"),
+        (encoded("RGBA", "PNG"), "wanted 8-bit RGB, got mode RGBA"),
+        (encoded("P", "PNG"), "wanted 8-bit RGB, got mode P"),
+        (encoded("CMYK", "JPEG"), "wanted 8-bit RGB, got mode CMYK"),
+        (deep_png(), "wanted 8-bit RGB, got mode RGB of 16 bits"),
+        *((encoded("RGB", fmt, exif=exif(6)), "EXIF orientation 6") for fmt in ("JPEG", "PNG", "WEBP")),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_what_is_no_rgb(data: bytes, message: str) -> None:
+    with pytest.raises(SampleError, match=message):
+        decode_rgb(data)
+
+
+@pytest.mark.parametrize("orientation", [0, 1])
+def test_an_upright_image_may_say_so(orientation: int) -> None:
+    assert decode_rgb(encoded("RGB", "JPEG", exif=exif(orientation))).shape == (3, 6, 4)
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP"])
+def test_an_image_cut_short_is_a_fault_of_the_sample(photo: Callable[..., bytes], fmt: str) -> None:
+    whole = photo(0, fmt=fmt)
+    assert decode_rgb(whole).shape == (3, 32, 48)
+    for cut in range(0, len(whole) - 30, 37):
+        with pytest.raises(SampleError):
+            decode_rgb(whole[:cut])
