@@ -16,10 +16,10 @@ _RULES: tuple[tuple[str, Any], ...] = (
     (r"^ds_res(\d)\.", lambda m: f"encoder.blocks.{int(m[1]) - 1}."),
     (r"^res([234])\.", lambda m: f"decoder.{int(m[1]) - 2}."),
     (r"\.conv1\.0\.", ".conv_a."),
-    (r"\.conv1\.1\.", ".act_a."),
+    (r"\.conv1\.1\.", ".conv_a."),
     # A blur stands first in the second convolution of strided blocks and moves the numbers by one.
     (r"\.conv2\.(?:0|1)\.weight$", ".conv_b.weight"),
-    (r"\.conv2\.(?:1|2)\.bias$", ".act_b.bias"),
+    (r"\.conv2\.(?:1|2)\.bias$", ".conv_b.bias"),
     (r"^(decoder\.\d)\.conv1\.", r"\1.conv_a."),
     (r"^(decoder\.\d)\.conv2\.", r"\1.conv_b."),
     (r"^(decoder\.\d)\.n2\.", r"\1.unused_norm."),

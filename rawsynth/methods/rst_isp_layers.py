@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-SLOPE = 0.2
+SLOPE, SQRT2 = 0.2, math.sqrt(2.0)
 BLUR_TAPS = (1.0, 3.0, 3.0, 1.0)
 _SMALLEST_VARIANCE = 1e-12
 
@@ -44,8 +44,24 @@ class EqualConv2d(nn.Module):
         return F.conv2d(x, self.weight * self.gain, stride=self.stride, padding=self.padding)
 
 
+class ActivatedConv2d(EqualConv2d):
+    """Equalised convolution, bias, leaky rectifier and ``sqrt(2)``, as in StyleGAN2 (Karras et al., CVPR 2020).
+
+    The factor goes through the rectifier into weight and bias, so that activations are touched once.
+    """
+
+    def __init__(self, channels_in: int, channels_out: int, kernel: int, *, stride: int = 1, padding: int = 0) -> None:
+        super().__init__(channels_in, channels_out, kernel, stride=stride, padding=padding)
+        self.bias = nn.Parameter(torch.zeros(channels_out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve and activate ``(B, C, H, W)``."""
+        weight, bias = self.weight * (self.gain * SQRT2), self.bias * SQRT2
+        return F.leaky_relu(F.conv2d(x, weight, bias, stride=self.stride, padding=self.padding), SLOPE)
+
+
 class BiasedLeakyReLU(nn.Module):
-    """``sqrt(2) * leaky_relu(x + bias)``, the activation of StyleGAN2 (Karras et al., CVPR 2020)."""
+    """``sqrt(2) * leaky_relu(x + bias)``, the same activation after a sum."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -53,7 +69,7 @@ class BiasedLeakyReLU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Activate ``(B, C, H, W)``."""
-        return F.leaky_relu(x + self.bias[:, None, None].to(x.dtype), SLOPE) * math.sqrt(2.0)
+        return F.leaky_relu(x + self.bias[:, None, None].to(x.dtype), SLOPE) * SQRT2
 
 
 class Blur(nn.Module):

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from rawsynth.methods.learned import LearnedMethod, StyledNetwork
 from rawsynth.methods.rst_isp_layers import (
     SLOPE,
+    ActivatedConv2d,
     BiasedLeakyReLU,
     BlockStyle,
     Blur,
@@ -64,13 +65,11 @@ class EncoderBlock(nn.Module):
         super().__init__()
         self.epsilon, self.attends = epsilon, attention
         pad = kernel // 2
-        self.conv_a = EqualConv2d(channels_in, channels_out, kernel, padding=pad)
-        self.act_a = BiasedLeakyReLU(channels_out)
+        self.conv_a = ActivatedConv2d(channels_in, channels_out, kernel, padding=pad)
         self.blur = Blur() if stride == 2 else nn.Identity()
-        self.conv_b = EqualConv2d(
+        self.conv_b = ActivatedConv2d(
             channels_out, channels_out, kernel, stride=stride, padding=conv_padding if stride == 2 else pad
         )
-        self.act_b = BiasedLeakyReLU(channels_out)
         self.style = StyleProjector(channels_in, channels_out, style_layers)
         # Only the last two blocks attend; the others hold the parameters, which count in the published size.
         self.channel_attention, self.spatial_attention = ChannelAttention(channels_out), SpatialAttention()
@@ -82,7 +81,7 @@ class EncoderBlock(nn.Module):
 
     def forward(self, x: Tensor, frozen: BlockStyle | None = None) -> tuple[Tensor, BlockStyle]:
         """Return the features and the style that was used: measured here, or ``frozen``."""
-        y = self.act_b(self.conv_b(self.blur(self.act_a(self.conv_a(x)))))
+        y = self.conv_b(self.blur(self.conv_a(x)))
         if frozen is None:
             scale, shift = normalization(y, self.style(gram(x)), self.epsilon)
         else:

@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from rawsynth.methods.rst_isp_layers import (
     SLOPE,
+    ActivatedConv2d,
     BiasedLeakyReLU,
     BlockStyle,
     Blur,
@@ -26,8 +27,7 @@ class TextBlock(nn.Module):
     def __init__(self, channels_in: int, channels_out: int, *, kernel: int = 3, stride: int = 1) -> None:
         super().__init__()
         pad = kernel // 2
-        self.conv_a = EqualConv2d(channels_in, channels_out, kernel, padding=pad)
-        self.act_a = BiasedLeakyReLU(channels_out)
+        self.conv_a = ActivatedConv2d(channels_in, channels_out, kernel, padding=pad)
         self.blur = Blur() if stride == 2 else nn.Identity()
         self.conv_b = EqualConv2d(
             channels_out, channels_out, kernel, stride=stride, padding=0 if stride == 2 else pad
@@ -37,7 +37,7 @@ class TextBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C_in, H, W)`` to ``(B, C_out, H/stride, W/stride)``."""
-        y = self.conv_b(self.blur(self.act_a(self.conv_a(x))))
+        y = self.conv_b(self.blur(self.conv_a(x)))
         out: Tensor = self.act_out(y + self.projection(x))
         return out
 

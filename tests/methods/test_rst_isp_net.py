@@ -108,12 +108,12 @@ def plain_forward(state: dict[str, Tensor], x: Tensor, preset: str, epsilon: flo
         style = (flat @ flat.T / flat.shape[1]).flatten()
         for layer in ("0", "1"):
             style = s[f"style.layers.{layer}.weight"] @ style + s[f"style.layers.{layer}.bias"]
-        y = _lrelu(_conv(x, s["conv_a.weight"], padding=kernel // 2), s["act_a.bias"])
+        y = _lrelu(_conv(x, s["conv_a.weight"], padding=kernel // 2), s["conv_a.bias"])
         if stride == 2:
             y = _conv(_blur(y), s["conv_b.weight"], stride=2, padding=1 if preset == "s7" and i == 5 else 0)
         else:
             y = _conv(y, s["conv_b.weight"], padding=kernel // 2)
-        y = _lrelu(y, s["act_b.bias"])
+        y = _lrelu(y, s["conv_b.bias"])
         sigma, mu = style.chunk(2)
         mean, std = y.mean((2, 3), keepdim=True), (y.var((2, 3), keepdim=True) + epsilon).sqrt()
         y = sigma[None, :, None, None] * (y - mean) / std + mu[None, :, None, None]

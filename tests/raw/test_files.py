@@ -168,7 +168,7 @@ def damaged() -> dict[str, bytes]:
         "text": b"not a photograph" * 100,
         "cut in its header": whole[:300],
         "cut in its pixels": whole[: len(whole) * 2 // 3],
-        "cut by one byte": whole[:-1],
+        "cut by one pixel": whole[:-2],
         "JPEG": dng.jpeg(dng.photograph("coffee")),
     }
 
