@@ -16,8 +16,8 @@ from measure import print_table, side_by_side
 from skimage import data
 from torch import Tensor
 
-from rawsynth.cameras.profile import XYZ_FROM_SRGB
 from rawsynth.methods.unprocess import DND_CAM_FROM_XYZ
+from rawsynth.raw.colorimetry import XYZ_FROM_SRGB
 from rawsynth.raw.levels import CLEAN_LEVELS, Levels
 from rawsynth.raw.quantize import quantize
 from rawsynth.transforms import AddNoise, ReverseISP

@@ -31,7 +31,7 @@ from rawsynth.training.validation import trial_method
 
 def main() -> None:
     """Make pairs, train, draw."""
-    root, steps = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "300"
+    root = Path(sys.argv[1])
     copy_photographs(root / "photos")
     corpus = {
         "input": str(root / "photos"),
@@ -44,7 +44,9 @@ def main() -> None:
     summary = rawsynth.generate(build_config(corpus))
     print(f"{summary.samples} pairs from {summary.sources} photographs")
 
-    chosen = {"data.train": str(root / "corpus"), "output": str(root / "run"), "optimizer.steps": steps}
+    chosen = {"data.train": str(root / "corpus"), "output": str(root / "run")}
+    if len(sys.argv) > 2:
+        chosen["optimizer.steps"] = sys.argv[2]
     config = load_train_config("tiny", chosen)
     result = train(config)
     assert result.best is not None and result.weights is not None

@@ -199,3 +199,43 @@ def seen(pixels: np.ndarray, orientation: int) -> np.ndarray:
     for move in _MOVES.get(orientation, []):
         image = image.transpose(move)
     return np.asarray(image)
+
+
+_ADOBE_XYZ = np.array([[0.60974, 0.20528, 0.14919], [0.31111, 0.62567, 0.06322], [0.01947, 0.06087, 0.74457]])
+_SRGB_XYZ = np.array([[0.43607, 0.38515, 0.14307], [0.22249, 0.71687, 0.06061], [0.01392, 0.09708, 0.71410]])
+_ADOBE_GAMMA = 563 / 256
+
+
+def adobe_rgb_profile() -> bytes:
+    """An ICC 2.1 matrix profile with the colorants (D50) and the gamma of Adobe RGB (1998)."""
+
+    def xyz(values: Sequence[float]) -> bytes:
+        return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(value * 65536) for value in values))
+
+    name = b"Adobe RGB by hand\0"
+    curve = b"curv" + bytes(4) + struct.pack(">IH", 1, round(_ADOBE_GAMMA * 256))
+    tags = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", len(name)) + name + bytes(78),
+        b"cprt": b"text" + bytes(4) + b"none\0",
+        b"wtpt": xyz((0.9642, 1.0, 0.8249)),
+        **{bytes([c]) + b"XYZ": xyz(_ADOBE_XYZ[:, k]) for k, c in enumerate(b"rgb")},
+        **{bytes([c]) + b"TRC": curve for c in b"rgb"},
+    }
+    at, table, values = 128 + 4 + 12 * len(tags), [struct.pack(">I", len(tags))], []
+    for code, value in tags.items():
+        table.append(code + struct.pack(">II", at, len(value)))
+        values.append(value + bytes(-len(value) % 4))
+        at += len(values[-1])
+    header = struct.pack(
+        ">I4sI4s4s4s12s4s28s12s", at, b"", 0x02100000, b"mntr", b"RGB ", b"XYZ ", bytes(12), b"acsp", bytes(28),
+        struct.pack(">3i", 63190, 65536, 54061),
+    )  # fmt: skip
+    return b"".join([header.ljust(128, b"\0"), *table, *values])
+
+
+def adobe_rgb_as_srgb(pixels: np.ndarray) -> np.ndarray:
+    """Codes (..., 3) of Adobe RGB as those of sRGB."""
+    linear = (pixels / 255) ** _ADOBE_GAMMA @ (np.linalg.inv(_SRGB_XYZ) @ _ADOBE_XYZ).T
+    linear = linear.clip(0, 1)
+    code = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return np.rint(code * 255).astype(int)

@@ -16,18 +16,10 @@ from numpy.typing import NDArray
 
 from rawsynth.errors import UsageError
 from rawsynth.raw.cfa import check_cfa
+from rawsynth.raw.colorimetry import XYZ_FROM_SRGB
 from rawsynth.raw.levels import Levels
 from rawsynth.raw.noise_params import read_from_sigma, shot_from_gain
 from rawsynth.registry import pick
-
-# IEC 61966-2-1, D65, as printed in Brooks et al.'s reference implementation.
-XYZ_FROM_SRGB = np.array(
-    [
-        [0.4124564, 0.3575761, 0.1804375],
-        [0.2126729, 0.7151522, 0.0721750],
-        [0.0193339, 0.1191920, 0.9503041],
-    ]
-)
 
 
 @dataclass(frozen=True)

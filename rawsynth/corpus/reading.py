@@ -16,7 +16,7 @@ from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from rawsynth import storage
 from rawsynth.errors import CorpusError, UsageError
-from rawsynth.raw.codecs import decode_npy
+from rawsynth.raw.codecs import decode_dn
 from rawsynth.pipeline.dataset import DATASET_FILE, Dataset
 from rawsynth.raw.levels import Levels
 from rawsynth.raw.metadata import RawMetadata
@@ -177,4 +177,4 @@ def _pairs(samples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def unit_scale(npy: bytes, levels: dict[str, int]) -> Tensor:
     """Decode a stored image to the unit scale, ``(4, h, w)`` float32."""
-    return dequantize(torch.from_numpy(decode_npy(npy).astype("int32")), Levels(**levels))
+    return dequantize(torch.from_numpy(decode_dn(npy).astype("int32")), Levels(**levels))

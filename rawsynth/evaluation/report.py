@@ -8,13 +8,13 @@ import json
 import platform
 import statistics
 from collections.abc import Mapping
-from importlib import metadata
 from typing import Any
 
 from rawsynth import storage
 from rawsynth.errors import UsageError
 from rawsynth.evaluation.result import Evaluation
 from rawsynth.evaluation.scoring import METRICS
+from rawsynth.versions import package_versions
 
 _COLORS = {
     "known": "colour as the pairs' metadata state it",
@@ -49,15 +49,7 @@ def json_text(evaluation: Evaluation) -> str:
 
 def environment() -> dict[str, str]:
     """Return the versions of what computed the scores."""
-    versions = {name: _version(name) for name in ("rawsynth", "torch", "numpy")}
-    return {**versions, "python": platform.python_version()}
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    return {**package_versions("rawsynth", "torch", "numpy"), "python": platform.python_version()}
 
 
 def csv_text(evaluation: Evaluation) -> str:

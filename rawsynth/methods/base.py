@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -29,7 +30,7 @@ class ReverseMethod(nn.Module, ABC):
     takes_color: ClassVar[bool] = True
 
     @classmethod
-    def create(cls, weights: str | None) -> Self:
+    def create(cls, weights: str | PathLike[str] | None) -> Self:
         """Build the method.
 
         Args:

@@ -7,7 +7,8 @@ one it was trained on, and images too large for one pass.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ from rawsynth.errors import UsageError
 from rawsynth.methods import weights as weights_module
 from rawsynth.methods.base import MethodParams, ReverseMethod
 from rawsynth.methods.tiling import Tiling, run_tiled
-from rawsynth.methods.weights import ModelCard, Weights
+from rawsynth.methods.weights import ModelCard, Weights, check_fit, one_line
 from rawsynth.raw.cfa import pack, unpack
 from rawsynth.registry import pick
 
@@ -100,7 +101,7 @@ class LearnedMethod(ReverseMethod):
 
     def __init__(self, network: StyledNetwork, config: Mapping[str, Any], card: ModelCard, digest: str) -> None:
         super().__init__()
-        self.network = network.eval().requires_grad_(False)
+        self.network = network.float().eval().requires_grad_(False)
         for parameter in network.parameters():
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
@@ -108,10 +109,9 @@ class LearnedMethod(ReverseMethod):
         # The digest makes parameters of other weights another version: a replay never goes through the wrong ones.
         self.version = f"{self.architecture_version}+{digest[:12]}"
         self.tiling = Tiling()
-        self._run: Any = self.network
 
     @classmethod
-    def create(cls, weights: str | None) -> Self:
+    def create(cls, weights: str | PathLike[str] | None) -> Self:
         """Load weights: a path or URL of a ``.safetensors`` file, or the name of weights that come with the package.
 
         Raises:
@@ -128,16 +128,26 @@ class LearnedMethod(ReverseMethod):
         """Build the network that a weights file describes and fill it.
 
         Raises:
-            UsageError: the weights are of another architecture, or do not fit the one they name.
+            UsageError: the weights are of another architecture, do not fit the one they name, or are not finite.
         """
         if weights.architecture != cls.name:
             raise UsageError(f"{weights.source}: weights of {weights.architecture!r}, not of {cls.name!r}.")
+        complaint = f"{weights.source}: the weights do not fit {cls.name!r}"
         try:
-            network = cls.build(weights.config)
-            network.load_state_dict(dict(weights.tensors))
+            # Without memory first: a wrong size is found before gigabytes are filled with random numbers.
+            with torch.device("meta"):
+                wanted = cls.build(weights.config).state_dict()
         except (RuntimeError, TypeError, UsageError) as error:
-            reason = str(error).strip().replace("\n\t", " ")
-            raise UsageError(f"{weights.source}: the weights do not fit {cls.name!r}: {reason[:500]}") from error
+            raise UsageError(f"{complaint}: {one_line(error)}") from error
+        check_fit(weights.tensors, wanted, complaint)
+        network = cls.build(weights.config)
+        network.load_state_dict(dict(weights.tensors))
+        broken = [name for name, parameter in network.named_parameters() if not bool(parameter.isfinite().all())]
+        if broken:
+            raise UsageError(
+                f"{weights.source}: {len(broken)} tensors hold NaN or infinity, such as {broken[0]!r}; "
+                "take weights from before the training diverged."
+            )
         return cls(network, weights.config, weights.card, weights.digest)
 
     @classmethod
@@ -185,10 +195,10 @@ class LearnedMethod(ReverseMethod):
 
     def _layout(self, srgb: Tensor, layout: str) -> Tensor:
         x = srgb.float() / 255.0 if srgb.dtype == torch.uint8 else srgb.float()
-        row, column = _PHASES[layout]
+        row, column = pick(_PHASES, layout, "CFA layout")
         # A site more on each side keeps the sides even.
         x = reflect_pad(x, row, row, column, column).contiguous(memory_format=torch.channels_last)
-        packed = run_tiled(self.network, self._run, x, self.tiling).float().clamp(0.0, 1.0)
+        packed = run_tiled(self.network, self.network, x, self.tiling).float().clamp(0.0, 1.0)
         if not row and not column:
             return packed
         mosaic = unpack(packed)
@@ -196,8 +206,18 @@ class LearnedMethod(ReverseMethod):
         return pack(mosaic[..., row : height - row, column : width - column])
 
     def compile_kernels(self, dynamic: bool | None = None) -> None:
-        """Compile the network; what it is fed is decided outside."""
-        self._run = torch.compile(self.network, dynamic=dynamic, fullgraph=True)
+        """Compile the network, in place; what it is fed is decided outside."""
+        self.network.compile(dynamic=dynamic, fullgraph=True)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move as any module does, but stay float32: ``.half()`` of a model around this one is not meant for it."""
+
+        def move(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+        super()._apply(move, recurse)  # type: ignore[no-untyped-call]
+        return self
 
     def save(self, url: str) -> str:
         """Write the weights with their card; returns the sha256 that the file states."""

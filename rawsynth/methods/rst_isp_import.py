@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rawsynth.errors import UsageError
 from rawsynth.methods.rst_isp_net import RstIspNet
-from rawsynth.methods.weights import ModelCard, describe_mismatch, read_pickle, tensors_digest
+from rawsynth.methods.weights import ModelCard, check_fit, read_pickle, weights_metadata
 
 _RULES: tuple[tuple[str, Any], ...] = (
     (r"^ds_res(\d)\.", lambda m: f"encoder.blocks.{int(m[1]) - 1}."),
@@ -69,13 +69,7 @@ def from_authors_state(state: Mapping[str, Tensor], preset: str, *, source: str 
     config = {"preset": preset, "epsilon": 0.0}
     network = RstIspNet.build(config)
     renamed = {rename(key, preset): tensor for key, tensor in state.items() if not _LEFT_OUT.search(key)}
-    wanted = network.state_dict()
-    if renamed.keys() != wanted.keys():
-        raise UsageError(f"{source} is not RST-ISP-Net {preset!r}: {describe_mismatch(renamed, wanted)}.")
-    for key, tensor in renamed.items():
-        if tensor.shape != wanted[key].shape:
-            shapes = f"{tuple(tensor.shape)}, not {tuple(wanted[key].shape)}"
-            raise UsageError(f"{source} is not RST-ISP-Net {preset!r}: {key!r} has shape {shapes}.")
+    check_fit(renamed, network.state_dict(), f"{source} is not RST-ISP-Net {preset!r}")
     network.load_state_dict(renamed)
     card = ModelCard(
         camera={"s7": "Samsung Galaxy S7", "p20": "Huawei P20"}[preset],
@@ -83,7 +77,8 @@ def from_authors_state(state: Mapping[str, Tensor], preset: str, *, source: str 
         licence="none stated by the authors",
         recipe={"source": source},
     )
-    return RstIspNet(network, config, card, tensors_digest(network.state_dict()))
+    stated = weights_metadata(RstIspNet.name, config, network.state_dict(), card)
+    return RstIspNet(network, config, card, stated["sha256"])
 
 
 def from_authors_checkpoint(url: str, preset: str, *, trust_pickle: bool = False) -> RstIspNet:

@@ -17,12 +17,14 @@ layers of its extractor, without which five layers are one linear map.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from torch import Tensor, nn, ones, zeros
 from torch.nn import functional as F
 
+from rawsynth.errors import UsageError
 from rawsynth.methods.learned import LearnedMethod, StyledNetwork
 from rawsynth.methods.rst_isp_layers import (
     SLOPE,
@@ -112,22 +114,21 @@ class DecoderBlock(nn.Module):
 
 
 class SubmittedEncoder(nn.Module):
-    """The six blocks of the authors' network: ``(B, 3, H, W)`` to ``(B, 16 width, H/16, W/16)``."""
+    """The six blocks of the authors' network, ``(B, 3, H, W)`` to ``(B, 16 width, H/16, W/16)``, or the first ones."""
 
-    def __init__(self, width: int, *, odd: bool, style_layers: int, epsilon: float) -> None:
+    def __init__(self, width: int, *, depth: int, odd: bool, style_layers: int, epsilon: float) -> None:
         super().__init__()
         w = width
         common: dict[str, Any] = {"style_layers": style_layers, "epsilon": epsilon}
-        self.blocks = nn.ModuleList(
-            [
-                EncoderBlock(3, w, kernel=5, **common),
-                EncoderBlock(w, 2 * w, stride=2, **common),
-                EncoderBlock(2 * w, 2 * w, **common),
-                EncoderBlock(2 * w, 4 * w, stride=2, **common),
-                EncoderBlock(4 * w, 8 * w, stride=2, attention=True, **common),
-                EncoderBlock(8 * w, 16 * w, stride=2, attention=True, conv_padding=int(odd), **common),
-            ]
-        )
+        blocks: list[dict[str, Any]] = [
+            {"channels_in": 3, "channels_out": w, "kernel": 5},
+            {"channels_in": w, "channels_out": 2 * w, "stride": 2},
+            {"channels_in": 2 * w, "channels_out": 2 * w},
+            {"channels_in": 2 * w, "channels_out": 4 * w, "stride": 2},
+            {"channels_in": 4 * w, "channels_out": 8 * w, "stride": 2, "attention": True},
+            {"channels_in": 8 * w, "channels_out": 16 * w, "stride": 2, "attention": True, "conv_padding": int(odd)},
+        ]
+        self.blocks = nn.ModuleList(EncoderBlock(**block, **common) for block in blocks[:depth])
 
     def forward(self, x: Tensor, style: Style | None = None) -> tuple[Tensor, Style]:
         """Encode, with measured statistics or a frozen style."""
@@ -147,6 +148,8 @@ class RSTISPNet(StyledNetwork):
     Args:
         variant: ``"s7"``, ``"p20"`` or ``"text"``.
         width: channels of the first block; 32 as published.
+        depth: encoder blocks of ``p20``, 4 to 6 (as published). Every RAW pixel comes out of one vector of the last
+            block, at 1/16 of the side with six blocks and 1/4 with four, which keeps detail with few channels.
         style_layers: linear layers of each projector of ``s7`` and ``p20``.
         epsilon: added to the variance in AdaIN; 0 as published.
         style_width: of the extractor of ``text``.
@@ -160,21 +163,26 @@ class RSTISPNet(StyledNetwork):
         variant: str = "p20",
         *,
         width: int = 32,
+        depth: int = 6,
         style_layers: int = 2,
         epsilon: float = 1e-5,
         style_width: int = 224,
     ) -> None:
         super().__init__()
         pick({name: name for name in ("s7", "p20", "text")}, variant, "variant of rst_isp_net")
-        self.odd = variant == "s7"
+        check_sizes(epsilon, width=width, depth=depth, style_layers=style_layers, style_width=style_width)
+        if not 4 <= depth <= 6 or (depth < 6 and variant != "p20"):
+            raise UsageError(f"rst_isp_net: depth is 6, or 4 or 5 of variant 'p20'; got {depth} of {variant!r}.")
+        self.odd, self.halvings = variant == "s7", depth - 3
         self.encoder: nn.Module = (
             TextEncoder(width, style_width=style_width, epsilon=epsilon)
             if variant == "text"
-            else SubmittedEncoder(width, odd=self.odd, style_layers=style_layers, epsilon=epsilon)
+            else SubmittedEncoder(width, depth=depth, odd=self.odd, style_layers=style_layers, epsilon=epsilon)
         )
         w = width
         blocks = [DecoderBlock(16 * w, 32 * w), DecoderBlock(8 * w, 16 * w), DecoderBlock(4 * w, 4 * w)]
-        self.decoder = nn.ModuleList([*blocks, DecoderBlock(w, w)] if variant == "text" else blocks)
+        # Each undoes one of the encoder's halvings but the first: RAW planes are half as large as the image.
+        self.decoder = nn.ModuleList([*blocks, DecoderBlock(w, w)] if variant == "text" else blocks[6 - depth :])
         if self.odd:
             self.tail: nn.Module = nn.Sequential(EqualConv2d(w, w, 3), EqualConv2d(w, 4, 3))
         else:
@@ -194,10 +202,19 @@ class RSTISPNet(StyledNetwork):
     def _decode(self, features: Tensor) -> Tensor:
         for index, block in enumerate(self.decoder):
             features = block(features)
-            if index < 3:
+            if index < self.halvings:
                 features = F.pixel_shuffle(features, 2)
         packed: Tensor = self.tail(features)
         return packed
+
+
+def check_sizes(epsilon: float, **sizes: int) -> None:
+    """Raise UsageError unless sizes are positive integers and epsilon is a finite number, not negative."""
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise UsageError(f"rst_isp_net: {name} is a positive integer; got {size!r}.")
+    if not isinstance(epsilon, float | int) or not 0 <= epsilon < math.inf:
+        raise UsageError(f"rst_isp_net: epsilon is a number from 0; got {epsilon!r}.")
 
 
 class RstIspNet(LearnedMethod):
@@ -208,6 +225,6 @@ class RstIspNet(LearnedMethod):
         "s7": {"variant": "s7"},
         "p20": {"variant": "p20"},
         "text": {"variant": "text"},
-        "tiny": {"variant": "p20", "width": 8},
+        "tiny": {"variant": "p20", "width": 8, "depth": 4},
     }
     network_class: ClassVar[type[StyledNetwork]] = RSTISPNet

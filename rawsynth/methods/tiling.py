@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from rawsynth.errors import UsageError
+
 if TYPE_CHECKING:
     from rawsynth.methods.learned import StyledNetwork
 
@@ -27,6 +29,10 @@ class Tiling:
     whole_pixels: int = 1 << 21
     tile: int = 1024
     thumbnail: int = 512
+
+    def __post_init__(self) -> None:
+        if self.tile < 16 or self.tile % 16 or self.thumbnail < 2:
+            raise UsageError(f"tiles have sides of a multiple of 16, thumbnails of at least 2; got {self}.")
 
 
 def run_tiled(network: StyledNetwork, run: Any, srgb: Tensor, tiling: Tiling) -> Tensor:
@@ -106,5 +112,5 @@ def _window(srgb: Tensor, top: int, bottom: int, left: int, right: int) -> Tenso
 
 
 def _reflected(start: int, stop: int, side: int, device: torch.device) -> Tensor:
-    index = torch.arange(start, stop, device=device)
-    return torch.where(index < side, index, 2 * (side - 1) - index)
+    index = torch.arange(start, stop, device=device) % (2 * (side - 1))
+    return torch.minimum(index, 2 * (side - 1) - index)

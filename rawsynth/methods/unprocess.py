@@ -19,10 +19,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rawsynth.cameras.profile import XYZ_FROM_SRGB
 from rawsynth.errors import UsageError
 from rawsynth.methods.base import MethodParams, ReverseMethod
 from rawsynth.raw.cfa import color_indices
+from rawsynth.raw.colorimetry import XYZ_FROM_SRGB
 
 GAMMA = 2.2
 HIGHLIGHT_INFLECTION = 0.9

@@ -1,7 +1,7 @@
 """Weights files: safetensors that state their architecture, a checksum and a model card.
 
-The header's metadata hold ``format``, ``architecture``, ``config`` (JSON), ``sha256`` (of names, shapes, types and
-bytes of all tensors) and ``card`` (JSON, :class:`ModelCard`). Nothing is ever unpickled on the way in.
+The header's metadata hold ``format``, ``architecture``, ``config`` (JSON), ``card`` (JSON, :class:`ModelCard`) and
+``sha256``, of these four and of names, shapes, types and bytes of all tensors. Nothing is ever unpickled on the way in.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import pickle
+import os
 import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
@@ -32,6 +32,10 @@ SUFFIX = ".safetensors"
 PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar")
 _PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
 _IDENTITY = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
+
+Coefficient = Annotated[float, Field(allow_inf_nan=False)]
+Row = Annotated[list[Coefficient], Field(min_length=3, max_length=3)]
+Gain = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ModelCard(BaseModel):
@@ -50,8 +54,8 @@ class ModelCard(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow")
 
     camera: str | None = None
-    cam_from_srgb: list[list[float]] = Field(default=_IDENTITY)
-    white_balance: list[float] = Field(default=[1.0, 1.0])
+    cam_from_srgb: list[Row] = Field(default=_IDENTITY, min_length=3, max_length=3)
+    white_balance: list[Gain] = Field(default=[1.0, 1.0], min_length=2, max_length=2)
     data: str = "not stated"
     licence: str = "not stated"
     recipe: dict[str, Any] = Field(default={})
@@ -80,58 +84,75 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
+def weights_metadata(
+    architecture: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], card: ModelCard
+) -> dict[str, str]:
+    """Return what a weights file states of itself, with the checksum over all of it."""
+    stated = {
+        "format": FORMAT,
+        "architecture": architecture,
+        "config": json.dumps(dict(config), sort_keys=True),
+        "card": card.model_dump_json(),
+    }
+    return stated | {"sha256": _checksum(stated, tensors)}
+
+
+def _checksum(stated: Mapping[str, str], tensors: Mapping[str, Tensor]) -> str:
+    """Return the sha256 over the tensors and what is stated of them: an epsilon or a gain changes results too."""
+    text = json.dumps([stated[name] for name in ("format", "architecture", "config", "card")])
+    return hashlib.sha256(f"{text}\n{tensors_digest(tensors)}".encode()).hexdigest()
+
+
 def save_weights(
     url: str, architecture: str, config: Mapping[str, Any], tensors: Mapping[str, Tensor], card: ModelCard
 ) -> str:
     """Write a weights file, whole or not at all.
 
     Returns:
-        The checksum of the tensors.
+        The checksum of its content.
 
     Raises:
         OutputError: it cannot be written.
     """
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    digest = tensors_digest(held)
-    metadata = {
-        "format": FORMAT,
-        "architecture": architecture,
-        "config": json.dumps(dict(config), sort_keys=True),
-        "sha256": digest,
-        "card": card.model_dump_json(),
-    }
+    metadata = weights_metadata(architecture, config, held, card)
     storage.write_atomic(url, save_tensors(held, metadata))
-    return digest
+    return metadata["sha256"]
 
 
-def load_weights(name: str) -> Weights:
+def load_weights(name: str | os.PathLike[str]) -> Weights:
     """Read a weights file: a path or an fsspec URL, or the name of weights that come with the package.
 
     Raises:
         UsageError: no such file or name; a pickle; a damaged or truncated file; one without rawsynth's metadata; a
             checksum that does not fit.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise UsageError(f"weights are a path, a URL or a name; got {name!r}.")
+    name = os.fspath(name)
     data = _read(name)
-    header = _metadata(data, name)
-    if header.get("format") != FORMAT:
-        raise UsageError(f"{name}: a safetensors file, but its format is {header.get('format')!r}, not {FORMAT!r}.")
+    stated = _metadata(data, name)
+    if stated.get("format") != FORMAT:
+        raise UsageError(
+            f"{name}: a safetensors file, but its format is {stated.get('format')!r}, not {FORMAT!r}. "
+            "Give one that `rawsynth train` or .save() wrote."
+        )
     try:
-        config, card = json.loads(header["config"]), ModelCard.model_validate_json(header["card"])
-        architecture, stated = header["architecture"], header["sha256"]
-    except (KeyError, ValueError, ValidationError) as error:
-        raise UsageError(f"{name}: its metadata are damaged ({error}); get the file again.") from error
-    try:
+        config, card = json.loads(stated["config"]), ModelCard.model_validate_json(stated["card"])
+        architecture, wanted = stated["architecture"], stated["sha256"]
+        if not isinstance(config, dict):
+            raise TypeError(f"config is {type(config).__name__}")
         tensors = load_tensors(data)
-    except SafetensorError as error:
-        raise UsageError(f"{name}: damaged: {error}; get it again.") from error
-    digest = tensors_digest(tensors)
-    if digest != stated:
-        raise UsageError(f"{name}: damaged, its tensors have sha256 {digest[:12]}, not {stated[:12]}; get it again.")
+    except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{name}: damaged: {one_line(error)}; get it again.") from error
+    digest = _checksum(stated, tensors)
+    if digest != wanted:
+        raise UsageError(f"{name}: damaged, its content has sha256 {digest[:12]}, not {wanted[:12]}; get it again.")
     return Weights(name, architecture, config, card, tensors, digest)
 
 
 def weights_digest(name: str) -> str:
-    """Return the checksum that a weights file states, for the digest of a corpus; reads the whole file."""
+    """Return the checksum of a weights file's content, for the digest of a corpus; reads the whole file."""
     return load_weights(name).digest
 
 
@@ -156,8 +177,8 @@ def read_pickle(url: str) -> dict[str, Tensor]:
         loaded = torch.load(io.BytesIO(storage.read_bytes(url)), map_location="cpu", weights_only=True)
     except InputAccessError as error:
         raise UsageError(str(error)) from error
-    except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        raise UsageError(f"{url}: not a checkpoint of tensors alone ({str(error).splitlines()[0]}).") from error
+    except Exception as error:  # noqa: BLE001 - a damaged pickle raises whatever its bytes lead to
+        raise UsageError(f"{url}: not a checkpoint of tensors alone ({one_line(error)}); get it again.") from error
     return _state_dict(loaded, url)
 
 
@@ -181,8 +202,11 @@ def is_pickle(url: str) -> bool:
 def _read(name: str) -> bytes:
     if is_pickle(name):
         raise UsageError(_pickle_message(name))
-    if not name.endswith(SUFFIX) and "/" not in name and "://" not in name and not storage.exists(name):
-        name = pick(packaged_weights(), name, "packaged weights (or give a path to a .safetensors file):")
+    if not name.endswith(SUFFIX) and "/" not in name and not storage.exists(name):
+        packaged = packaged_weights()
+        if not packaged:
+            raise UsageError(f"weights: no file {name!r}, and none come with the package; give a .safetensors file.")
+        name = pick(packaged, name, "packaged weights (or give a path to a .safetensors file):")
     try:
         data = storage.read_bytes(name)
     except InputAccessError as error:
@@ -208,14 +232,36 @@ def _metadata(data: bytes, name: str) -> dict[str, str]:
     try:
         (length,) = struct.unpack("<Q", data[:8])
         header = json.loads(data[8 : 8 + length])
-        ends = [entry["data_offsets"][1] for key, entry in header.items() if key != "__metadata__"]
-        metadata: dict[str, str] = header.get("__metadata__", {})
-    except (struct.error, ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
-        raise UsageError(f"{name}: not a safetensors file ({len(data)} bytes), or its header is damaged.") from error
-    wanted = 8 + length + max(ends, default=0)
+        metadata: dict[str, str] = header.pop("__metadata__", {})
+        wanted = 8 + length + max((int(entry["data_offsets"][1]) for entry in header.values()), default=0)
+        if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+            raise TypeError("metadata are strings by name")
+    except (struct.error, LookupError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(
+            f"{name}: not a safetensors file ({len(data)} bytes), or its header is damaged; get it again."
+        ) from error
     if len(data) != wanted:
         raise UsageError(f"{name}: cut short or damaged: {len(data)} bytes, its header says {wanted}; get it again.")
     return metadata
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """Return an error's message on one line, not too long, or its type where it has none."""
+    return " ".join(str(error).split())[:limit] or type(error).__name__
+
+
+def check_fit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], complaint: str) -> None:
+    """Check that two state dicts have the same names and shapes.
+
+    Raises:
+        UsageError: they differ; the complaint, then what does not fit.
+    """
+    if found.keys() != wanted.keys():
+        raise UsageError(f"{complaint}: {describe_mismatch(found, wanted)}.")
+    for key, tensor in found.items():
+        if tensor.shape != wanted[key].shape:
+            shapes = f"{tuple(tensor.shape)}, not {tuple(wanted[key].shape)}"
+            raise UsageError(f"{complaint}: {key!r} has shape {shapes}.")
 
 
 def describe_mismatch(found: Iterable[str], wanted: Iterable[str]) -> str:

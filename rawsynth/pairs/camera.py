@@ -103,7 +103,7 @@ def match(source: RawSource, options: PairOptions) -> Match:
 
     Raises:
         SampleError: the RAW file cannot be used.
-        InputAccessError: it cannot be reached.
+        InputAccessError: it or its JPEG cannot be reached.
     """
     raw = read_raw(source.url)
     levels = common_levels(raw)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from rawsynth.pairs.output import PairFolder
 from rawsynth.pairs.rejected import draw_rejected
 from rawsynth.pairs.sources import RawSource, find_sources
 from rawsynth.raw.codecs import Members
+from rawsynth.versions import package_versions
 
 FORMAT = 1
 UNREACHABLE = "cannot be reached"
@@ -220,11 +220,4 @@ def _worst(crops: list[Crop]) -> tuple[int, int] | None:
 def _environment() -> dict[str, str]:
     import rawpy
 
-    return {name: _version(name) for name in _PACKAGES} | {"libraw": ".".join(map(str, rawpy.libraw_version))}
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"
+    return package_versions(*_PACKAGES) | {"libraw": ".".join(map(str, rawpy.libraw_version))}

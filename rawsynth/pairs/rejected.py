@@ -43,8 +43,8 @@ def draw_rejected(match: Match, reason: str, *, at: tuple[int, int] | None = Non
             [_picture(_cut(srgb, window, shift), match.raw), _picture(_cut_half(developed, window), match.raw)]
             for window in (common, detail)
         ]
-    name = match.rendition.source if match.rendition is not None else "no"
-    caption = [f"{match.source.path}: on the left {name} sRGB, on the right RAW", *textwrap.wrap(reason, _COLUMNS)]
+    shown = f"{match.rendition.source} on the left, RAW on the right" if match.rendition is not None else "RAW only"
+    caption = [f"{match.source.path}: {shown}", *textwrap.wrap(reason, _COLUMNS)]
     buffer = io.BytesIO()
     _compose(rows, caption).save(buffer, "JPEG", quality=_QUALITY)
     return buffer.getvalue()
@@ -84,10 +84,13 @@ def _half_size(raw: RawFile) -> NDArray[np.uint8]:
     rgb = np.zeros((rows // 2, columns // 2, 3), np.float32)
     for k, color in enumerate(raw.cfa):
         plane = raw.mosaic[k // 2 : rows : 2, k % 2 : columns : 2].astype(np.float32) - raw.black[k]
-        rgb[..., "RGB".index(color)] += plane * {"R": red, "G": 0.5, "B": blue}[color]
+        gain = {"R": red, "G": 0.5, "B": blue}[color] / (raw.white - raw.black[k])
+        rgb[..., "RGB".index(color)] += plane * gain
+    # Clipped at once, or what saturates in green would turn magenta.
+    rgb = rgb.clip(0, 1)
     if raw.cam_from_srgb is not None:
         rgb = rgb @ np.linalg.inv(raw.cam_from_srgb).T.astype(np.float32)
-    linear = (rgb / max(float(np.quantile(rgb[::4, ::4], 0.99)), 1.0)).clip(0, 1)
+    linear = (rgb / max(float(np.quantile(rgb[::4, ::4], 0.99)), 1e-3)).clip(0, 1)
     curved = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
     return np.asarray(curved * 255 + 0.5, np.uint8)
 

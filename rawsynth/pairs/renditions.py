@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -14,7 +15,7 @@ from PIL import Image, ImageCms
 from PIL.JpegImagePlugin import JpegImageFile
 
 from rawsynth import storage
-from rawsynth.errors import InputAccessError, SampleError
+from rawsynth.errors import SampleError
 from rawsynth.pairs.orientation import ORIENTATIONS, between
 from rawsynth.raw.files import RawFile, develop
 
@@ -70,6 +71,9 @@ def choose_rendition(raw: RawFile, jpegs: Sequence[tuple[str, str]], wanted: Srg
         raw: the RAW file.
         jpegs: path and URL of the JPEGs beside it.
         wanted: one kind, or ``"auto"``: a JPEG beside it, else its preview, else LibRaw's development.
+
+    Raises:
+        InputAccessError: a JPEG cannot be reached; nothing else is taken in its place.
     """
     passed_over: list[str] = []
     shown: Rendition | None = None
@@ -77,7 +81,7 @@ def choose_rendition(raw: RawFile, jpegs: Sequence[tuple[str, str]], wanted: Srg
         for name, read in _candidates(kind, raw, jpegs):
             try:
                 rendition = read()
-            except (SampleError, InputAccessError) as error:
+            except SampleError as error:
                 passed_over.append(f"{name}: {error}")
                 continue
             fault = size_fault(rendition.srgb.shape, raw.mosaic.shape)
@@ -123,7 +127,7 @@ def _read_jpeg(raw: RawFile, path: str, url: str) -> Rendition:
 def _decode(raw: RawFile, data: bytes, source: str, path: str | None) -> Rendition:
     try:
         # Not through Image.open, whose limit on the number of pixels is under that of some cameras.
-        with JpegImageFile(io.BytesIO(data)) as image:
+        with warnings.catch_warnings(action="ignore"), JpegImageFile(io.BytesIO(data)) as image:
             image.load()
             orientation, index = _tags(image)
             rgb, profile = _in_srgb(image, index)

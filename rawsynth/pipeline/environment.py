@@ -6,12 +6,13 @@ import platform
 import re
 import shutil
 from functools import cache
-from importlib import metadata, util
+from importlib import util
 
 import torch
 
 from rawsynth.errors import UsageError
 from rawsynth.pipeline.config import ComputeConfig
+from rawsynth.versions import package_versions
 
 # Below this much input, compiling (about a minute on two cores, once a machine) costs more than it saves.
 AUTO_COMPILE_BYTES = 1_000_000_000
@@ -22,20 +23,12 @@ BATCH_PIXELS = {"cpu": 2_000_000, "cuda": 16_000_000}
 @cache
 def describe(device: str) -> dict[str, str]:
     """Return versions and hardware, for the record."""
-    packages = ("rawsynth", "torch", "numpy", "pillow", "webdataset")
-    out = {name: _version(name) for name in packages}
+    out = package_versions("rawsynth", "torch", "numpy", "pillow", "webdataset")
     out |= {"python": platform.python_version(), "machine": platform.machine()}
     out["cpu"] = torch.backends.cpu.get_cpu_capability()
     if torch.device(device).type == "cuda":
         out["gpu"] = torch.cuda.get_device_name(device)
     return out
-
-
-def _version(package: str) -> str:
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "unknown"
 
 
 def decide(compute: ComputeConfig, input_bytes: int) -> ComputeConfig:

@@ -50,12 +50,6 @@ def encode_npy(dn: NDArray[np.uint16]) -> bytes:
     return b"".join((_npy_header(array.shape), array.data.cast("B")))
 
 
-def decode_npy(data: bytes) -> NDArray[np.uint16]:
-    """Decode what :func:`encode_npy` wrote; pickled arrays are refused."""
-    array: NDArray[np.uint16] = npy_format.read_array(io.BytesIO(data), allow_pickle=False)
-    return array
-
-
 def decode_dn(data: bytes) -> NDArray[np.uint16]:
     """Decode an NPY file that must hold uint16, whoever wrote it: any shape, byte order and memory order.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from PIL import Image
 from rawsynth import storage
 from rawsynth.errors import SampleError
 from rawsynth.raw.cfa import BAYER_LAYOUTS
+from rawsynth.raw.colorimetry import XYZ_FROM_SRGB
 
 if TYPE_CHECKING:
     import rawpy
@@ -25,11 +27,6 @@ RAW_SUFFIXES = (
     "sr2", "srf", "srw", "x3f",
 )  # fmt: skip
 """Lower-case suffixes of the files that LibRaw may read."""
-
-# IEC 61966-2-1, D65; the figures of rawsynth.cameras.profile, which is a floor up.
-XYZ_FROM_SRGB = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
-)
 
 # LibRaw counts turns in bits (1 mirror columns, 2 mirror rows, 4 transpose), EXIF from 1 to 8.
 _EXIF_FROM_FLIP = (1, 2, 4, 3, 5, 8, 6, 7)
@@ -244,23 +241,30 @@ def _tiff_exif(data: bytes) -> Mapping[int, Any]:
     if number is None:
         return {}
     tags = Image.Exif()
-    try:
+    with _forgiven():
         tags.load(data if data[2:4] == number else data[:2] + number + data[4:])
         return {**tags.get_ifd(_EXIF_IFD), **tags}
-    except Exception:  # noqa: BLE001 - tags are extra: what Pillow raises over damaged ones must not cost the file
-        return {}
+    return {}
 
 
 def _jpeg_exif(preview: bytes | None) -> Mapping[int, Any]:
     """Return the tags of the preview, where LibRaw puts its own if it has none."""
     if preview is None:
         return {}
-    try:
-        with Image.open(io.BytesIO(preview), formats=("JPEG", "MPO")) as image:
-            tags = image.getexif()
-            return {**tags.get_ifd(_EXIF_IFD), **tags}
-    except Exception:  # noqa: BLE001 - as above
-        return {}
+    with _forgiven(), Image.open(io.BytesIO(preview), formats=("JPEG", "MPO")) as image:
+        tags = image.getexif()
+        return {**tags.get_ifd(_EXIF_IFD), **tags}
+    return {}
+
+
+@contextmanager
+def _forgiven() -> Iterator[None]:
+    """Tags are extra: what Pillow raises or warns of over damaged ones must not cost the file."""
+    with warnings.catch_warnings(action="ignore"):
+        try:
+            yield
+        except Exception:  # noqa: BLE001 - Pillow raises most kinds
+            pass
 
 
 def _positive(value: Any) -> float | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from rawsynth.errors import SampleError
 from rawsynth.pairs import Pair, PairSet
@@ -24,12 +25,12 @@ def nominal_color(pairs: PairSet) -> dict[str, Any]:
         ``camera``, ``cam_from_srgb`` (3x3, rows sum to 1) and ``white_balance`` (red, blue).
     """
     read = [pair for pair in map(lambda i: _read(pairs, i), _spread(len(pairs))) if pair is not None]
-    cameras = {pair.meta.get("camera") for pair in read}
-    stated = [pair.meta["white_balance"] for pair in read if pair.meta.get("white_balance")]
-    matrices = [pair.meta["cam_from_srgb"] for pair in read if pair.meta.get("cam_from_srgb")]
+    cameras = [pair.meta.get("camera") for pair in read]
+    stated = [gains for gains in _stated(read, "white_balance", (2,)) if (gains > 0).all()]
+    matrices = _stated(read, "cam_from_srgb", (3, 3))
     gains = np.median(stated or [_gray_gains(pair) for pair in read] or [[1.0, 1.0]], axis=0)
     return {
-        "camera": cameras.pop() if len(cameras) == 1 else None,
+        "camera": cameras[0] if len(set(map(repr, cameras))) == 1 and isinstance(cameras[0], str) else None,
         "cam_from_srgb": np.mean(matrices, axis=0).tolist() if matrices else _IDENTITY,
         "white_balance": [float(gain) for gain in gains],
     }
@@ -45,6 +46,19 @@ def _read(pairs: PairSet, index: int) -> Pair | None:
         return pairs[index]
     except SampleError:
         return None
+
+
+def _stated(pairs: list[Pair], name: str, shape: tuple[int, ...]) -> list[NDArray[np.float64]]:
+    """Return what pairs state under a name; metadata come from anywhere, so what is none of the shape is left out."""
+    found = []
+    for pair in pairs:
+        try:
+            value = np.asarray(pair.meta.get(name), dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            continue
+        if value.shape == shape and np.isfinite(value).all():
+            found.append(value)
+    return found
 
 
 def _gray_gains(pair: Pair) -> list[float]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tomllib
 from importlib import resources
 from typing import Annotated, Any, Literal
@@ -13,7 +12,11 @@ from rawsynth import storage
 from rawsynth.errors import InputAccessError, UsageError
 from rawsynth.pipeline.config import Section, validated
 from rawsynth.registry import pick
+from rawsynth.training.discriminator import CHANNELS
 from rawsynth.training.losses import LOSSES, LossWeights
+
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 def _two_sides(value: Any) -> Any:
@@ -33,7 +36,7 @@ class DataConfig(Section):
     flips: bool = Field(default=True, description="mirror both ways, keeping the Bayer phase; needs a crop")
     limit: int | None = Field(default=None, gt=0, description="only the first N pairs of train")
     validation_limit: int | None = Field(default=None, gt=0, description="at most N pairs, evenly over validation")
-    workers: int = Field(default=2, ge=0, description="processes that read pairs; 0 reads in the training's own")
+    workers: int = Field(default=2, ge=0, le=64, description="processes that read pairs; 0: none but the training")
 
     @model_validator(mode="after")
     def _flips_need_a_crop(self) -> DataConfig:
@@ -89,8 +92,13 @@ class CriticConfig(Section):
     """The wavelet discriminator; used where the loss has an adversarial weight."""
 
     channels: str = Field(default="small", description="published, small or tiny")
-    lr: float = Field(default=4e-4, gt=0, description="its learning rate")
+    lr: Rate = Field(default=4e-4, description="its learning rate")
     steps: int = Field(default=3, gt=0, description="its updates an update of the network")
+
+    @model_validator(mode="after")
+    def _channels_exist(self) -> CriticConfig:
+        pick(CHANNELS, self.channels, "channels of the discriminator")
+        return self
 
 
 class OptimizerConfig(Section):
@@ -98,14 +106,14 @@ class OptimizerConfig(Section):
 
     steps: int = Field(gt=0, description="updates of the network")
     batch: int = Field(default=8, gt=0, description="pairs an update, over all processes")
-    lr: float = Field(default=1e-4, gt=0, description="learning rate after the warm-up")
-    style_lr: float = Field(default=1.0, gt=0, description="factor on lr for style projectors, which are not equalised")
-    betas: tuple[float, float] = Field(default=(0.9, 0.999), description="of Adam")
+    lr: Rate = Field(default=1e-4, description="learning rate after the warm-up")
+    style_lr: Rate = Field(default=1.0, description="factor on lr for style projectors, which are not equalised")
+    betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), description="of Adam")
     schedule: Literal["cosine", "constant"] = Field(default="cosine", description="after the warm-up")
     warmup: int = Field(default=0, ge=0, description="steps of linear warm-up")
     final_lr: float = Field(default=0.0, ge=0, le=1, description="share of lr that the cosine ends at")
-    clip: float | None = Field(default=1.0, gt=0, description="largest norm of the gradient")
-    ema: float = Field(default=0.999, ge=0, lt=1, description="decay of the averaged weights, which are kept; 0: none")
+    clip: float | None = Field(default=1.0, ge=0, allow_inf_nan=False, description="largest gradient norm; 0: no limit")
+    ema: Decay = Field(default=0.999, description="decay of the averaged weights, which are kept; 0: none")
 
 
 class TrainComputeConfig(Section):
@@ -169,7 +177,7 @@ def load_train_config(source: str, overrides: dict[str, str] | None = None) -> T
         else:
             text = pick(packaged_configs(), source, "training configuration (or give a path to a .toml file):")
         values = tomllib.loads(text)
-    except (InputAccessError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (InputAccessError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise UsageError(f"config file {source}: {error}") from error
     for name, value in (overrides or {}).items():
         _put(values, name, _toml_value(value))
@@ -188,10 +196,5 @@ def _put(values: dict[str, Any], name: str, value: Any) -> None:
 def _toml_value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
-
-
-def canonical(fields: dict[str, Any]) -> str:
-    """Return fields as JSON text that is equal if and only if they are."""
-    return json.dumps(fields, sort_keys=True)

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from rawsynth.errors import SampleError, UsageError
+from rawsynth.errors import RawsynthError, SampleError, UsageError
 from rawsynth.pairs import PairSet
 from rawsynth.pairs.augment import augment_pair
 from rawsynth.pairs.opening import open_pairs
 from rawsynth.pairs.splits import split_scenes
 from rawsynth.seeding import sample_seed, scalar_rng
 from rawsynth.training.config import DataConfig
+from rawsynth.training.interrupt import Interrupt
 
 _ATTEMPTS = 16
 
@@ -80,6 +81,13 @@ class Positions(Dataset[Item]):
                 lost.append((self.pairs.keys[index], str(error)))
         raise SampleError(f"{len(lost)} pairs in a row cannot be read; the first: {lost[0][1]}")
 
+    def __getitems__(self, positions: list[int]) -> list[Item] | RawsynthError:
+        """Return a step's items, or what is wrong: torch would put a worker's traceback into the message."""
+        try:
+            return [self[position] for position in positions]
+        except RawsynthError as error:
+            return error
+
     def _epoch_order(self, epoch: int) -> list[int]:
         if self._order[0] != epoch:
             rng = np.random.Generator(np.random.Philox(key=sample_seed(self.seed, f"epoch {epoch}", "order")))
@@ -116,19 +124,42 @@ def collate(items: list[Item]) -> TrainBatch:
     return TrainBatch(torch.stack(srgb), torch.stack(raw), tuple(keys), tuple(row for rows in lost for row in rows))
 
 
-def make_loader(pairs: PairSet, config: DataConfig, *, seed: int, steps: Steps, pin: bool) -> DataLoader[Item]:
-    """Make the loader of a run's remaining steps; a batch a step."""
-    workers = config.workers
-    return DataLoader(
+def read_batches(
+    pairs: PairSet, config: DataConfig, *, seed: int, steps: Steps, pin: bool = False
+) -> Iterator[TrainBatch]:
+    """Read the batches of a run's remaining steps, one a step, ahead of their use.
+
+    Raises:
+        SampleError, UsageError: as :class:`Positions` and :func:`collate`.
+        InputAccessError: pairs cannot be reached.
+    """
+    loader: DataLoader[Item] = DataLoader(
         Positions(pairs, config, seed),
         batch_sampler=steps,
-        collate_fn=collate,
-        num_workers=workers,
+        collate_fn=_collate_or_pass,
+        num_workers=config.workers,
+        worker_init_fn=_outlive_signals,
         pin_memory=pin,
-        prefetch_factor=2 if workers else None,
         # Of its own, so that loading draws nothing from the global generator.
         generator=torch.Generator().manual_seed(0),
     )
+    for batch in loader:
+        if isinstance(batch, RawsynthError):
+            raise batch
+        assert isinstance(batch, TrainBatch)
+        yield batch
+
+
+def _collate_or_pass(items: list[Item] | RawsynthError) -> TrainBatch | RawsynthError:
+    try:
+        return items if isinstance(items, RawsynthError) else collate(items)
+    except UsageError as error:
+        return error
+
+
+def _outlive_signals(worker: int) -> None:
+    """Have a worker ignore the first Ctrl-C, which the terminal sends it too; the training ends it in its own time."""
+    Interrupt().__enter__()
 
 
 def open_sets(config: DataConfig, seed: int) -> tuple[PairSet, PairSet]:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any, TypeVar
 
 import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from rawsynth.errors import UsageError
+from rawsynth.pipeline.environment import check_device
 
 # The first process validates and writes while the others wait for it.
 _PATIENCE = timedelta(hours=2)
+
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,14 @@ class Place:
             values = values / self.world
         return values
 
+    def gather(self, rows: Sequence[Row]) -> list[Row]:
+        """Return the rows of all processes."""
+        if self.world == 1:
+            return list(rows)
+        shares: list[Any] = [None] * self.world
+        distributed.all_gather_object(shares, list(rows))
+        return [row for share in shares for row in share]
+
     def wait(self) -> None:
         """Wait until all processes are here."""
         if self.world > 1:
@@ -86,12 +97,4 @@ def take_place(device: str) -> Iterator[Place]:
 
 def _device(name: str, local_rank: int | None) -> torch.device:
     kind = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
-    try:
-        device = torch.device(kind)
-    except RuntimeError as error:
-        raise UsageError(f"device is auto, cpu, cuda or cuda:N; got {name!r}.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError(f"device {name!r}: there is no CUDA device here; use cpu or auto.")
-    if device.type == "cuda" and device.index is None and local_rank is not None:
-        return torch.device("cuda", local_rank)
-    return device
+    return check_device(f"cuda:{local_rank}" if kind == "cuda" and local_rank is not None else kind)

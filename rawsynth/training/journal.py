@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,25 +12,30 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from rawsynth import storage
+from rawsynth.errors import CorpusError
 
 CURVE_FILE = "metrics.jsonl"
 
 
 class Journal:
-    """Rows by step, kept in memory and written with each checkpoint, so that file and checkpoint always agree.
+    """Rows by step, kept in memory and written before each checkpoint; what is past it is dropped on resuming.
 
     Args:
         output: folder or URL.
         start: the step that the run begins or goes on with; later rows of an interrupted run are dropped.
         quiet: no progress bar.
         total: steps of the whole training.
+        board: also write TensorBoard's events, where it is installed and the output is a local folder.
+
+    Raises:
+        CorpusError: the curve of an interrupted run is damaged.
     """
 
-    def __init__(self, output: str, *, start: int, total: int, quiet: bool) -> None:
+    def __init__(self, output: str, *, start: int, total: int, quiet: bool, board: bool = True) -> None:
         self.url = storage.join(output, CURVE_FILE)
         self.rows = [row for row in read_curve(output) if row["step"] <= start]
         self._bar = tqdm(total=total, initial=start, unit="step", disable=True if quiet else None, dynamic_ncols=True)
-        self._board = _board(output, start)
+        self._board = _board(output, start) if board else None
 
     def add(self, step: int, values: Mapping[str, Any], *, kind: str = "train") -> None:
         """Add one row; ``step`` counts finished steps."""
@@ -57,7 +63,7 @@ class Journal:
 
     def save(self) -> None:
         """Write the curve."""
-        text = "".join(json.dumps(row, sort_keys=True) + "\n" for row in self.rows)
+        text = "".join(json.dumps(_finite(row), sort_keys=True, allow_nan=False) + "\n" for row in self.rows)
         storage.write_atomic(self.url, text.encode())
         if self._board is not None:
             self._board.flush()
@@ -70,11 +76,26 @@ class Journal:
 
 
 def read_curve(output: str) -> list[dict[str, Any]]:
-    """Return the rows of a run's curve, in order; none where there is no file."""
+    """Return the rows of a run's curve, in order; none where there is no file.
+
+    Raises:
+        CorpusError: the file is damaged.
+    """
     url = storage.join(output, CURVE_FILE)
     if not storage.exists(url):
         return []
-    return [json.loads(line) for line in storage.read_bytes(url).decode().splitlines() if line]
+    try:
+        rows = [json.loads(line) for line in storage.read_bytes(url).decode().splitlines() if line]
+        if not all(isinstance(row, dict) and isinstance(row.get("step"), int) for row in rows):
+            raise ValueError("a row without a step")
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{url} is damaged ({error}); mend it, or remove it to go on with a new curve.") from error
+    return rows
+
+
+def _finite(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Replace what JSON has no word for: a gradient that overflowed under float16 is infinite, and no fault."""
+    return {name: None if isinstance(v, float) and not math.isfinite(v) else v for name, v in row.items()}
 
 
 def _board(output: str, start: int) -> Any:
@@ -85,5 +106,5 @@ def _board(output: str, start: int) -> Any:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
-    # Events of an interrupted run past its last checkpoint are hidden.
-    return SummaryWriter(storage.join(output, "tensorboard"), purge_step=start)
+    # Events of an interrupted run past its last checkpoint are hidden; those of the checkpoint's own step are in it.
+    return SummaryWriter(storage.join(storage.absolute(output), "tensorboard"), purge_step=start + 1)

@@ -75,7 +75,7 @@ class Learner:
         self.scaler.unscale_(self.optimizer)
         clip = self.config.optimizer.clip
         trained = [p for p in self.network.parameters() if p.grad is not None]
-        norm = nn.utils.clip_grad_norm_(trained, clip if clip is not None else float("inf"))
+        norm = nn.utils.clip_grad_norm_(trained, clip or float("inf"))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return norm.detach()

@@ -19,7 +19,7 @@ from rawsynth import storage
 from rawsynth.errors import CorpusError, UsageError
 from rawsynth.methods import METHODS, LearnedMethod
 from rawsynth.registry import pick
-from rawsynth.training.config import TrainConfig, canonical
+from rawsynth.training.config import TrainConfig
 from rawsynth.training.journal import CURVE_FILE
 from rawsynth.training.state import load_state, save_state
 
@@ -50,19 +50,24 @@ def check_share(config: TrainConfig, world: int) -> None:
 def prepare(config: TrainConfig, *, overwrite: bool) -> None:
     """Make the folder ready for this training: new, or the same as before.
 
+    Another training that came to nothing, before its first checkpoint, makes room: it may have failed for the very
+    option that is now another.
+
     Raises:
         UsageError: it holds another training, or files that are none.
+        CorpusError: what it says about its training is damaged.
         OutputError: it cannot be written.
     """
     plan = storage.join(config.output, PLAN_FILE)
     fields = config.learning_fields()
     if storage.exists(plan):
-        found = _read_plan(plan)
-        if canonical(found) == canonical(fields):
+        changes = _changes(_read_plan(plan), fields)
+        storage.remove_stale(config.output)
+        if not changes:
             return
-        if not overwrite:
+        if not overwrite and _has_results(config.output):
             raise UsageError(
-                f"{config.output} holds another training: {_changes(found, fields)}. Choose another output, go back "
+                f"{config.output} holds another training: {changes}. Choose another output, go back "
                 "to the options it was started with, or start it afresh with --overwrite."
             )
         _remove(config.output)
@@ -76,14 +81,22 @@ def prepare(config: TrainConfig, *, overwrite: bool) -> None:
 def _read_plan(url: str) -> dict[str, Any]:
     try:
         fields: dict[str, Any] = json.loads(storage.read_bytes(url))["learning"]
-    except (ValueError, KeyError, TypeError) as error:
+        if not isinstance(fields, dict):
+            raise TypeError(f"learning is {fields!r}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorpusError(f"{url} is damaged ({error}); remove the folder to start afresh.") from error
     return fields
 
 
+def _has_results(output: str) -> bool:
+    names = (STATE_FILE, *(f"{name}.safetensors" for name in WEIGHTS))
+    return any(storage.exists(storage.join(output, name)) for name in names)
+
+
 def _changes(before: dict[str, Any], now: dict[str, Any]) -> str:
     old, new = _flat(before), _flat(now)
-    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    # As text, or 1, 1.0 and true would pass for the same.
+    names = sorted(name for name in old.keys() | new.keys() if repr(old.get(name)) != repr(new.get(name)))
     return "; ".join(f"{name} {old.get(name)!r} -> {new.get(name)!r}" for name in names)
 
 
@@ -95,7 +108,7 @@ def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _remove(output: str) -> None:
-    """Remove a training's own files, the plan last; TensorBoard's events are only hidden by the next run's."""
+    """Remove a training's own files, the plan last."""
     names = [STATE_FILE, CURVE_FILE, *(f"{name}.safetensors" for name in WEIGHTS)]
     boards = [path for path, _ in storage.walk_files(output) if path.startswith("tensorboard/events.")]
     for name in [*names, *boards, PLAN_FILE]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import struct
+from collections.abc import Mapping
 from typing import Any
 
 from safetensors import SafetensorError
@@ -12,19 +14,20 @@ from torch import Tensor
 
 from rawsynth import storage
 from rawsynth.errors import CorpusError
+from rawsynth.methods.weights import tensors_digest
 
 FORMAT = "rawsynth-training/1"
 
 
 def save_state(url: str, state: dict[str, Any]) -> None:
-    """Write nested dicts and lists of tensors and JSON values, whole or not at all.
+    """Write nested dicts and lists of tensors and JSON values, whole or not at all; tuples come back as lists.
 
     Raises:
         OutputError: it cannot be written.
     """
     tensors: dict[str, Tensor] = {}
-    skeleton = _flatten(state, "", tensors)
-    storage.write_atomic(url, save(tensors, {"format": FORMAT, "state": json.dumps(skeleton)}))
+    text = json.dumps(_flatten(state, "", tensors))
+    storage.write_atomic(url, save(tensors, {"format": FORMAT, "state": text, "sha256": _digest(text, tensors)}))
 
 
 def load_state(url: str) -> dict[str, Any]:
@@ -32,6 +35,7 @@ def load_state(url: str) -> dict[str, Any]:
 
     Raises:
         CorpusError: the file is damaged, or no state of a training.
+        InputAccessError: it cannot be reached.
     """
     data = storage.read_bytes(url)
     try:
@@ -39,17 +43,25 @@ def load_state(url: str) -> dict[str, Any]:
         metadata = json.loads(data[8 : 8 + length])["__metadata__"]
         if metadata.get("format") != FORMAT:
             raise CorpusError(f"{url} has format {metadata.get('format')!r}, not {FORMAT!r}.")
-        state = _unflatten(json.loads(metadata["state"]), load(data))
-    except (SafetensorError, struct.error, ValueError, KeyError, TypeError) as error:
+        tensors = load(data)
+        if _digest(metadata["state"], tensors) != metadata["sha256"]:
+            raise ValueError("another checksum than it states")
+        state: dict[str, Any] = _unflatten(json.loads(metadata["state"]), tensors)
+    except (SafetensorError, struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise CorpusError(f"{url} is damaged ({error}); remove it to start this training afresh.") from error
-    assert isinstance(state, dict)
     return state
+
+
+def _digest(text: str, tensors: Mapping[str, Tensor]) -> str:
+    return hashlib.sha256(f"{tensors_digest(tensors)} {text}".encode()).hexdigest()
 
 
 def _flatten(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     if isinstance(value, Tensor):
-        tensors[path] = value.detach().cpu().contiguous()
-        return {"tensor": path}
+        # Numbered, because 1 and "1", or a slash in a key, make equal paths; a copy, as tensors may share memory.
+        name = f"{len(tensors)}{path}"
+        tensors[name] = value.detach().to("cpu", copy=True).contiguous()
+        return {"tensor": name}
     if isinstance(value, dict):
         # Optimisers number their parameters; JSON would turn the numbers into text.
         return {"dict": [[k, _flatten(v, f"{path}/{k}", tensors)] for k, v in value.items()]}

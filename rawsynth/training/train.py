@@ -25,7 +25,7 @@ from rawsynth.seeding import sample_seed
 from rawsynth.training import run_folder
 from rawsynth.training.color import nominal_color
 from rawsynth.training.config import TrainConfig
-from rawsynth.training.data import Steps, TrainBatch, make_loader, open_sets
+from rawsynth.training.data import Steps, TrainBatch, open_sets, read_batches
 from rawsynth.training.distributed import Place, take_place
 from rawsynth.training.interrupt import Interrupt
 from rawsynth.training.journal import Journal
@@ -94,9 +94,9 @@ class Training:
         self.best: dict[str, Any] | None = None
         self.start = self._restore()
         self.lost = 0
-        self.journal = Journal(
-            config.output, start=self.start, total=config.optimizer.steps, quiet=quiet or not place.first
-        )
+        self.losses: list[tuple[int, str, str]] = []
+        total, quiet = config.optimizer.steps, quiet or not place.first
+        self.journal = Journal(config.output, start=self.start, total=total, quiet=quiet, board=place.first)
 
     def _restore(self) -> int:
         state = run_folder.load_checkpoint(self.config)
@@ -115,9 +115,10 @@ class Training:
             for batch in self._batches():
                 window.add(step, batch, self.learner.step(batch, step))
                 step += 1
-                self._note_losses(step, batch)
+                self.losses += [(step, key, cause) for key, cause in batch.lost]
                 last = step == total
-                if last or step % watch.log_every == 0 or step % watch.save_every == 0:
+                if last or any(step % n == 0 for n in (watch.log_every, watch.validate_every, watch.save_every)):
+                    self._note_losses()
                     values = window.close()
                     self.journal.add(step, values)
                     self.journal.advance(step, {"loss": f"{values['loss']:.4g}", **self._best_shown()})
@@ -129,6 +130,8 @@ class Training:
                 if stop and not last:
                     break
                 window.resume()
+        except RuntimeError as error:
+            raise TrainingError(self._explain(error)) from error
         finally:
             self.journal.close()
         if step == total and self.place.first:
@@ -140,13 +143,14 @@ class Training:
         config, place = self.config, self.place
         steps = Steps(self.start, config.optimizer.steps, config.optimizer.batch, rank=place.rank, world=place.world)
         on_gpu = place.device.type == "cuda"
-        for batch in make_loader(self.pairs, config.data, seed=config.seed, steps=steps, pin=on_gpu):
-            assert isinstance(batch, TrainBatch)
+        for batch in read_batches(self.pairs, config.data, seed=config.seed, steps=steps, pin=on_gpu):
             yield batch.to(place.device)
 
-    def _note_losses(self, step: int, batch: TrainBatch) -> None:
-        for key, cause in batch.lost:
-            self.lost += 1
+    def _note_losses(self) -> None:
+        """Record what any process could not read."""
+        losses, self.losses = self.place.gather(self.losses), []
+        self.lost += len(losses)
+        for step, key, cause in losses:
             self.journal.add(step, {"key": key, "cause": cause}, kind="lost")
             self.journal.tell(f"lost {key}: {cause}")
 

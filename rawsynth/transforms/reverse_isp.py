@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain
+from os import PathLike
 from typing import Any, ClassVar
 
 import numpy as np
@@ -64,7 +65,7 @@ class ReverseISP(Transform):
     def __init__(
         self,
         method: str | ReverseMethod = "unprocess",
-        weights: str | None = None,
+        weights: str | PathLike[str] | None = None,
         *,
         camera: str | None = None,
         cfa: str = "RGGB",
@@ -119,7 +120,8 @@ class ReverseISP(Transform):
             out["camera"] = profile.name
             out["cam_from_srgb"], out["white_balance"] = profile.daylight_color()
         if fixed["cfa"] == "camera" and profile is None:
-            raise UsageError('cfa="camera" takes the layout from a camera; give camera=... or a layout like "RGGB".')
+            first = "give camera=... or a layout" if self.method.takes_color else "give a layout"
+            raise UsageError(f'cfa="camera" takes the layout from a camera; {first} like "RGGB".')
         out["cfa"] = profile.cfa if profile and fixed["cfa"] == "camera" else check_cfa(fixed["cfa"])
         return out | check_physics({name: value for name, value in fixed.items() if name not in ("camera", "cfa")})
 

@@ -54,6 +54,7 @@ def shoot() -> Callable[..., Shot]:
         stem: str = "IMG_1",
         *,
         photo: str = "coffee",
+        size: tuple[int, int] = (256, 384),
         cfa: str = "RGGB",
         orientation: int = 1,
         shift: tuple[int, int] = (0, 0),
@@ -63,7 +64,7 @@ def shoot() -> Callable[..., Shot]:
         **options: Any,
     ) -> Shot:
         folder.mkdir(parents=True, exist_ok=True)
-        scene = dng.photograph(photo)
+        scene = dng.photograph(photo, *size)
         up, left = (max(0, -side) for side in shift)
         mosaic = dng.sensor(scene[up:, left:], cfa)
         (folder / f"{stem}.dng").write_bytes(dng.dng(mosaic, cfa, orientation=orientation, **options))

@@ -116,10 +116,9 @@ def test_members_are_files_that_others_read(pixels: Pixels, members: Callable[..
     }
 
 
-def test_webdataset_reads_them(two_tars: str, tmp_path: Path, pixels: Pixels) -> None:
-    if two_tars.startswith("memory"):
-        pytest.skip("WebDataset reads no fsspec URL")
-    samples = list(wds.WebDataset(f"{two_tars}/a.tar", shardshuffle=False).decode("rgb8"))
+def test_webdataset_reads_them(tmp_path: Path, members: Callable[..., dict[str, bytes]], pixels: Pixels) -> None:
+    url = write_tar(str(tmp_path / "a.tar"), {f"p{i}": members(i) for i in range(3)})
+    samples = list(wds.WebDataset(url, shardshuffle=False).decode("rgb8"))
     assert [sample["__key__"] for sample in samples] == ["p0", "p1", "p2"]
     for index, sample in enumerate(samples):
         assert np.array_equal(sample["srgb.png"].transpose(2, 0, 1), pixels(index))
@@ -340,6 +339,9 @@ def test_a_store_that_fails_in_passing(
     monkeypatch.setattr(type(memory), "cat_ranges", flaky)
     check(pairs[0], 0, pixels)
     assert not outcomes
+    outcomes += [[OSError("reset by peer")] * 3] * 4
+    with pytest.raises(InputAccessError, match=r"cannot read memory://pairs/a\.tar: reset by peer"):
+        pairs[0]
 
 
 # ---- a corpus of generate --srgb ----

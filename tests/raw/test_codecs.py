@@ -18,7 +18,6 @@ from PIL import Image
 from rawsynth.errors import SampleError
 from rawsynth.raw.codecs import (
     decode_dn,
-    decode_npy,
     decode_rgb,
     encode_jpeg,
     encode_json,
@@ -39,7 +38,7 @@ JSON = st.recursive(
 @given(dn=DN)
 def test_npy_round_trip(dn: np.ndarray) -> None:
     encoded = encode_npy(dn)
-    assert np.array_equal(decode_npy(encoded), dn)
+    assert np.array_equal(decode_dn(encoded), dn)
     plain = np.load(io.BytesIO(encoded), allow_pickle=False)
     assert np.array_equal(plain, dn) and plain.dtype == np.dtype("<u2") and plain.flags.c_contiguous
 
@@ -62,7 +61,7 @@ def test_pickles_are_refused() -> None:
     np.save(buffer, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     for data in (buffer.getvalue(), pickle.dumps([1])):
         with pytest.raises(ValueError):
-            decode_npy(data)
+            decode_dn(data)
 
 
 @given(metadata=st.dictionaries(st.text(), JSON, max_size=4))
