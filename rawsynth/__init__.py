@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from rawsynth.corpus.verify import verify
     from rawsynth.engine.local import generate
     from rawsynth.evaluation.evaluate import evaluate
+    from rawsynth.pairs.make import make_pairs
     from rawsynth.pairs.opening import open_pairs
     from rawsynth.pipeline.config import GenerateConfig
     from rawsynth.raw.image import RawImage
@@ -28,6 +29,7 @@ _HOMES = {
     "TrainConfig": "rawsynth.training.config",
     "evaluate": "rawsynth.evaluation.evaluate",
     "generate": "rawsynth.engine.local",
+    "make_pairs": "rawsynth.pairs.make",
     "open_corpus": "rawsynth.corpus.reading",
     "open_pairs": "rawsynth.pairs.opening",
     "train": "rawsynth.training.train",
@@ -43,6 +45,7 @@ __all__ = [
     "TrainConfig",
     "evaluate",
     "generate",
+    "make_pairs",
     "open_corpus",
     "open_pairs",
     "train",

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
@@ -32,3 +33,11 @@ def test_generate_then_train(tmp_path: Path) -> None:
     steps = run_example("03_train_denoiser_step.py", str(tmp_path / "corpus"), "150")
     first, last = (float(line.split("error ")[1].split()[0]) for line in steps.splitlines())
     assert last < 1.0 < first
+
+
+@pytest.mark.slow
+def test_train_tiny(tmp_path: Path) -> None:
+    out = run_example("04_train_tiny.py", str(tmp_path), "20")
+    assert "320 pairs from 5 photographs" in out and "validation after 20 steps" in out
+    with Image.open(tmp_path / "picture.png") as picture:
+        assert picture.width > 4 * 256

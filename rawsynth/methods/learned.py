@@ -56,14 +56,15 @@ class StyledNetwork(nn.Module, ABC):
 
     def encode_style(self, srgb: Tensor) -> Any:
         """Read the style of frames ``(B, 3, H, W)``: tensors with a leading ``B``."""
-        return self._encode(self._pad(srgb), None)[1]
+        return self._encode(self.pad(srgb), None)[1]
 
     def decode(self, srgb: Tensor, style: Any) -> Tensor:
         """Map sRGB to packed RAW with a given style; ``None`` for the image's own."""
-        features, _ = self._encode(self._pad(srgb), style)
+        features, _ = self._encode(self.pad(srgb), style)
         return self._decode(features)[..., : srgb.shape[-2] // 2, : srgb.shape[-1] // 2]
 
-    def _pad(self, srgb: Tensor) -> Tensor:
+    def pad(self, srgb: Tensor) -> Tensor:
+        """Mirror ``(B, 3, H, W)`` at the right and the bottom, up to :meth:`padded_size`."""
         height, width = srgb.shape[-2:]
         rows, columns = self.padded_size(height, width)
         return reflect_pad(srgb, 0, rows - height, 0, columns - width)

@@ -55,8 +55,9 @@ def run_tiled(network: StyledNetwork, run: Any, srgb: Tensor, tiling: Tiling) ->
     """
     height, width = srgb.shape[-2:]
     if height * width <= tiling.whole_pixels:
-        packed: Tensor = run(srgb)
-        return packed
+        # Padded outside of what may be compiled, which so sees whole strides alone and needs few graphs.
+        packed: Tensor = run(network.pad(srgb))
+        return packed[..., : height // 2, : width // 2]
     return decode_tiled(network, srgb, network.encode_style(thumbnail(srgb, tiling.thumbnail)), tiling.tile)
 
 

@@ -28,7 +28,7 @@ def nominal_color(pairs: PairSet) -> dict[str, Any]:
     cameras = [pair.meta.get("camera") for pair in read]
     stated = [gains for gains in _stated(read, "white_balance", (2,)) if (gains > 0).all()]
     matrices = _stated(read, "cam_from_srgb", (3, 3))
-    gains = np.median(stated or [_gray_gains(pair) for pair in read] or [[1.0, 1.0]], axis=0)
+    gains = np.median(stated or [_gray_gains(pair) for pair in read] or [np.ones(2)], axis=0)
     return {
         "camera": cameras[0] if len(set(map(repr, cameras))) == 1 and isinstance(cameras[0], str) else None,
         "cam_from_srgb": np.mean(matrices, axis=0).tolist() if matrices else _IDENTITY,
@@ -61,9 +61,9 @@ def _stated(pairs: list[Pair], name: str, shape: tuple[int, ...]) -> list[NDArra
     return found
 
 
-def _gray_gains(pair: Pair) -> list[float]:
+def _gray_gains(pair: Pair) -> NDArray[np.float64]:
     srgb = pair.srgb.float() / 255.0
     linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4).mean((1, 2)).clamp_min(1e-4)
     planes = pair.raw.mean((1, 2)).clamp_min(1e-4)
     green = (planes[1] + planes[2]) / 2
-    return [float(linear[0] / linear[1] * green / planes[0]), float(linear[2] / linear[1] * green / planes[3])]
+    return np.array([linear[0] / linear[1] * green / planes[0], linear[2] / linear[1] * green / planes[3]], np.float64)

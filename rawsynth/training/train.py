@@ -67,7 +67,8 @@ def train(config: TrainConfig, *, quiet: bool = False, overwrite: bool = False) 
 
     Raises:
         UsageError: the output holds another run, no pairs, sets or options that do not fit.
-        TrainingError: the loss left the finite numbers; the last good checkpoint is kept, the batch is named.
+        TrainingError: the loss left the finite numbers (the last good checkpoint is kept, the batch is named), memory
+            ran out, or a process that reads pairs died.
         OutputError: the output cannot be written.
     """
     kind = run_folder.learned_method(config)
@@ -76,7 +77,12 @@ def train(config: TrainConfig, *, quiet: bool = False, overwrite: bool = False) 
         if place.first:
             run_folder.prepare(config, overwrite=overwrite)
         place.wait()
-        return Training(config, kind, place, interrupt, quiet=quiet).run()
+        try:
+            return Training(config, kind, place, interrupt, quiet=quiet).run()
+        except RuntimeError as error:
+            if (fault := _machine_fault(error, config)) is None:
+                raise
+            raise TrainingError(fault) from error
 
 
 class Training:
@@ -94,7 +100,7 @@ class Training:
         self.best: dict[str, Any] | None = None
         self.start = self._restore()
         self.lost = 0
-        self.losses: list[tuple[int, str, str]] = []
+        self.unread: list[tuple[int, str, str]] = []
         total, quiet = config.optimizer.steps, quiet or not place.first
         self.journal = Journal(config.output, start=self.start, total=total, quiet=quiet, board=place.first)
 
@@ -115,23 +121,19 @@ class Training:
             for batch in self._batches():
                 window.add(step, batch, self.learner.step(batch, step))
                 step += 1
-                self.losses += [(step, key, cause) for key, cause in batch.lost]
+                self.unread += [(step, key, cause) for key, cause in batch.lost]
                 last = step == total
-                if last or any(step % n == 0 for n in (watch.log_every, watch.validate_every, watch.save_every)):
-                    self._note_losses()
-                    values = window.close()
-                    self.journal.add(step, values)
-                    self.journal.advance(step, {"loss": f"{values['loss']:.4g}", **self._best_shown()})
-                stop = step % watch.log_every == 0 and self.place.any(self.interrupt.raised)
+                if not last and all(step % n for n in (watch.log_every, watch.validate_every, watch.save_every)):
+                    continue
+                self._note(step, window.close())
                 if last or step % watch.validate_every == 0:
                     self._validate(step)
+                stop = self.place.any(self.interrupt.raised)
                 if last or stop or step % watch.save_every == 0:
                     self._save(step)
-                if stop and not last:
+                if stop:
                     break
                 window.resume()
-        except RuntimeError as error:
-            raise TrainingError(self._explain(error)) from error
         finally:
             self.journal.close()
         if step == total and self.place.first:
@@ -146,13 +148,15 @@ class Training:
         for batch in read_batches(self.pairs, config.data, seed=config.seed, steps=steps, pin=on_gpu):
             yield batch.to(place.device)
 
-    def _note_losses(self) -> None:
-        """Record what any process could not read."""
-        losses, self.losses = self.place.gather(self.losses), []
-        self.lost += len(losses)
-        for step, key, cause in losses:
-            self.journal.add(step, {"key": key, "cause": cause}, kind="lost")
+    def _note(self, step: int, values: dict[str, float]) -> None:
+        """Record the losses of the steps since the last look, and what any process could not read in them."""
+        unread, self.unread = self.place.gather(self.unread), []
+        self.lost += len(unread)
+        for lost_at, key, cause in unread:
+            self.journal.add(lost_at, {"key": key, "cause": cause}, kind="lost")
             self.journal.tell(f"lost {key}: {cause}")
+        self.journal.add(step, values)
+        self.journal.advance(step, {"loss": f"{values['loss']:.4g}", **self._best_shown()})
 
     def _validate(self, step: int) -> None:
         if self.place.first:
@@ -255,6 +259,19 @@ class Window:
                 f"step {step + 1} has loss {loss:g} and gradient norm {norm:g}, on the pairs {', '.join(keys)}. The "
                 "checkpoint before it is kept. Look at these pairs, lower lr, or use a wider dtype."
             )
+
+
+def _machine_fault(error: RuntimeError, config: TrainConfig) -> str | None:
+    """Say what can be done about a fault of the machine; ``None`` if it is none."""
+    cause = str(error).partition("\n")[0]
+    if isinstance(error, torch.OutOfMemoryError):
+        return f"too little memory for {config.optimizer.batch} pairs a step; lower optimizer.batch or data.crop. {cause}"
+    if "DataLoader worker" in cause:
+        return (
+            f"a process that reads pairs died ({cause}), perhaps for lack of memory, or of shared memory (/dev/shm). "
+            "Run again with fewer data.workers; 0 needs none."
+        )
+    return None
 
 
 def fresh_network(config: TrainConfig, kind: type[LearnedMethod]) -> StyledNetwork:

@@ -118,10 +118,9 @@ def plain_forward(state: dict[str, Tensor], x: Tensor, preset: str, epsilon: flo
         mean, std = y.mean((2, 3), keepdim=True), (y.var((2, 3), keepdim=True) + epsilon).sqrt()
         y = sigma[None, :, None, None] * (y - mean) / std + mu[None, :, None, None]
         if i >= 4:
-            gate = sum(
-                F.conv2d(F.relu(F.conv2d(p, s["channel_attention.squeeze.weight"])), s["channel_attention.excite.weight"])
-                for p in (y.mean((2, 3), keepdim=True), y.amax((2, 3), keepdim=True))
-            )
+            squeeze, excite = s["channel_attention.squeeze.weight"], s["channel_attention.excite.weight"]
+            pools = y.mean((2, 3), keepdim=True), y.amax((2, 3), keepdim=True)
+            gate = sum(F.conv2d(F.relu(F.conv2d(pool, squeeze)), excite) for pool in pools)
             y = y * torch.sigmoid(torch.as_tensor(gate))
             pooled = torch.cat([y.mean(1, keepdim=True), y.amax(1, keepdim=True)], 1)
             y = y * torch.sigmoid(F.conv2d(pooled, s["spatial_attention.conv.weight"], padding=3))

@@ -131,6 +131,17 @@ def test_a_plain_colour_is_developed_to_itself(tmp_path: Path, cfa: str, color: 
     assert np.abs(middle - np.array(color)[:, None, None]).max() <= 2
 
 
+def test_what_else_is_in_the_picture_changes_nothing(tmp_path: Path) -> None:
+    """LibRaw would take the brightest DN for white where that is above three quarters of it."""
+    scene = np.full((64, 128, 3), 100, np.uint8)
+    developed = []
+    for bright in (110, 238):
+        scene[:, 64:] = bright
+        raw = read_raw(write(tmp_path, dng.dng(dng.sensor(scene, exposure=1.0))))
+        developed.append(develop(raw)[:, 16:48, 16:48])
+    assert np.array_equal(*developed) and np.abs(developed[0].astype(int) - 100).max() <= 2
+
+
 def test_development_keeps_pixels_on_their_sites(tmp_path: Path) -> None:
     photo = dng.photograph("coffee")
     developed = develop(read_raw(write(tmp_path, dng.dng(dng.sensor(photo, exposure=1.0), orientation=6))))
