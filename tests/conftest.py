@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import tarfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any
 import fsspec
 import numpy as np
 import pytest
+import torch
 from hypothesis import settings
 from PIL import Image
 from hypothesis import strategies as st
@@ -21,6 +23,10 @@ from skimage import data
 # No deadline for one example: on a shared machine a pause would fail a test that is right.
 settings.register_profile("rawsynth", deadline=None)
 settings.load_profile("rawsynth")
+
+# With a test worker a core, more threads would only wait for each other.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")
 

@@ -135,13 +135,10 @@ class LearnedMethod(ReverseMethod):
             raise UsageError(f"{weights.source}: weights of {weights.architecture!r}, not of {cls.name!r}.")
         complaint = f"{weights.source}: the weights do not fit {cls.name!r}"
         try:
-            # Without memory first: a wrong size is found before gigabytes are filled with random numbers.
-            with torch.device("meta"):
-                wanted = cls.build(weights.config).state_dict()
-        except (RuntimeError, TypeError, UsageError) as error:
+            network = cls.build(weights.config)
+        except (RuntimeError, UsageError) as error:
             raise UsageError(f"{complaint}: {one_line(error)}") from error
-        check_fit(weights.tensors, wanted, complaint)
-        network = cls.build(weights.config)
+        check_fit(weights.tensors, network.state_dict(), complaint)
         network.load_state_dict(dict(weights.tensors))
         broken = [name for name, parameter in network.named_parameters() if not bool(parameter.isfinite().all())]
         if broken:
@@ -198,7 +195,7 @@ class LearnedMethod(ReverseMethod):
         x = srgb.float() / 255.0 if srgb.dtype == torch.uint8 else srgb.float()
         row, column = pick(_PHASES, layout, "CFA layout")
         # A site more on each side keeps the sides even.
-        x = reflect_pad(x, row, row, column, column).contiguous(memory_format=torch.channels_last)
+        x = reflect_pad(x, row, row, column, column)
         packed = run_tiled(self.network, self.network, x, self.tiling).float().clamp(0.0, 1.0)
         if not row and not column:
             return packed
@@ -208,7 +205,8 @@ class LearnedMethod(ReverseMethod):
 
     def compile_kernels(self, dynamic: bool | None = None) -> None:
         """Compile the network, in place; what it is fed is decided outside."""
-        self.network.compile(dynamic=dynamic, fullgraph=True)
+        # It is one graph. With fullgraph=True the ninth kind of size would be an error; so it runs uncompiled.
+        self.network.compile(dynamic=dynamic)
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move as any module does, but stay float32: ``.half()`` of a model around this one is not meant for it."""

@@ -55,8 +55,8 @@ def run_tiled(network: StyledNetwork, run: Any, srgb: Tensor, tiling: Tiling) ->
     """
     height, width = srgb.shape[-2:]
     if height * width <= tiling.whole_pixels:
-        # Padded outside of what may be compiled, which so sees whole strides alone and needs few graphs.
-        packed: Tensor = run(network.pad(srgb))
+        # Padded and laid out outside of what may be compiled, which so needs few graphs for many sizes.
+        packed: Tensor = run(network.pad(srgb).contiguous(memory_format=torch.channels_last))
         return packed[..., : height // 2, : width // 2]
     return decode_tiled(network, srgb, network.encode_style(thumbnail(srgb, tiling.thumbnail)), tiling.tile)
 

@@ -116,8 +116,18 @@ def save_weights(
     """
     held = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     metadata = weights_metadata(architecture, config, held, card)
-    storage.write_atomic(url, save_tensors(held, metadata))
+    storage.write_atomic(url, _ordered(save_tensors(held, metadata)))
     return metadata["sha256"]
+
+
+def _ordered(data: bytes) -> bytes:
+    """Sort a file's metadata, which safetensors writes in another order each time: equal content makes equal bytes."""
+    (length,) = struct.unpack("<Q", data[:8])
+    header = json.loads(data[8 : 8 + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return b"".join([struct.pack("<Q", len(text)), text, memoryview(data)[8 + length :]])
 
 
 def load_weights(name: str | os.PathLike[str]) -> Weights:
@@ -151,9 +161,13 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
     return Weights(name, architecture, config, card, tensors, digest)
 
 
-def weights_digest(name: str) -> str:
-    """Return the checksum of a weights file's content, for the digest of a corpus; reads the whole file."""
-    return load_weights(name).digest
+def weights_digest(name: str) -> str | None:
+    """Return the checksum of weights, for the digest of a corpus; ``None`` where there are none of that name.
+
+    Raises:
+        UsageError: as :func:`load_weights`, for a file that is there.
+    """
+    return load_weights(name).digest if storage.exists(name) or name in packaged_weights() else None
 
 
 def packaged_weights() -> dict[str, str]:
@@ -258,9 +272,9 @@ def check_fit(found: Mapping[str, Tensor], wanted: Mapping[str, Tensor], complai
     """
     if found.keys() != wanted.keys():
         raise UsageError(f"{complaint}: {describe_mismatch(found, wanted)}.")
-    for key, tensor in found.items():
-        if tensor.shape != wanted[key].shape:
-            shapes = f"{tuple(tensor.shape)}, not {tuple(wanted[key].shape)}"
+    for key, tensor in wanted.items():
+        if found[key].shape != tensor.shape:
+            shapes = f"{tuple(found[key].shape)}, not {tuple(tensor.shape)}"
             raise UsageError(f"{complaint}: {key!r} has shape {shapes}.")
 
 

@@ -213,11 +213,13 @@ class GenerateConfig(Section):
     def byte_fields(self) -> dict[str, Any]:
         """Return every choice that decides the corpus's bytes, JSON-ready."""
         fields: dict[str, Any] = self.model_dump(mode="json", exclude={"input", "output", "run"})
-        if self.method.weights is not None:
+        weights = self.method.weights
+        if weights is not None:
             # Imported here: it takes torch, which nothing else of the command line's options needs.
             from rawsynth.methods.weights import weights_digest
 
-            fields["method"]["weights"] = f"sha256:{weights_digest(self.method.weights)}"
+            if (digest := weights_digest(weights)) is not None:
+                fields["method"]["weights"] = f"sha256:{digest}"
         camera = self.method.camera
         if camera is not None and camera.endswith(".toml") and Path(camera).exists():
             # The profile's figures decide bytes, not where it lies.

@@ -80,7 +80,7 @@ def train(config: TrainConfig, *, quiet: bool = False, overwrite: bool = False) 
         try:
             return Training(config, kind, place, interrupt, quiet=quiet).run()
         except RuntimeError as error:
-            if (fault := _machine_fault(error, config)) is None:
+            if (fault := _machine_fault(error)) is None:
                 raise
             raise TrainingError(fault) from error
 
@@ -150,13 +150,16 @@ class Training:
 
     def _note(self, step: int, values: dict[str, float]) -> None:
         """Record the losses of the steps since the last look, and what any process could not read in them."""
-        unread, self.unread = self.place.gather(self.unread), []
-        self.lost += len(unread)
-        for lost_at, key, cause in unread:
-            self.journal.add(lost_at, {"key": key, "cause": cause}, kind="lost")
-            self.journal.tell(f"lost {key}: {cause}")
+        for row in self.place.gather(self.unread):
+            self._lose(*row)
+        self.unread = []
         self.journal.add(step, values)
         self.journal.advance(step, {"loss": f"{values['loss']:.4g}", **self._best_shown()})
+
+    def _lose(self, step: int, key: str, cause: str) -> None:
+        self.lost += 1
+        self.journal.add(step, {"key": key, "cause": cause}, kind="lost")
+        self.journal.tell(f"lost {key}: {cause}")
 
     def _validate(self, step: int) -> None:
         if self.place.first:
@@ -168,8 +171,7 @@ class Training:
             scores = score_card(evaluation)
             self.journal.add(step, scores, kind="validation")
             for key, cause in evaluation.errors.items():
-                self.journal.add(step, {"key": key, "cause": cause}, kind="lost")
-                self.journal.tell(f"lost {key} in validation: {cause}")
+                self._lose(step, key, cause)
             pictures = draw(
                 evaluation, self.validation, self.trial, count=self.config.watch.panels, device=self.place.device
             )
@@ -261,16 +263,13 @@ class Window:
             )
 
 
-def _machine_fault(error: RuntimeError, config: TrainConfig) -> str | None:
+def _machine_fault(error: RuntimeError) -> str | None:
     """Say what can be done about a fault of the machine; ``None`` if it is none."""
     cause = str(error).partition("\n")[0]
     if isinstance(error, torch.OutOfMemoryError):
-        return f"too little memory for {config.optimizer.batch} pairs a step; lower optimizer.batch or data.crop. {cause}"
+        return f"too little memory: lower optimizer.batch or data.crop ({cause})."
     if "DataLoader worker" in cause:
-        return (
-            f"a process that reads pairs died ({cause}), perhaps for lack of memory, or of shared memory (/dev/shm). "
-            "Run again with fewer data.workers; 0 needs none."
-        )
+        return f"a process that reads pairs died, for lack of memory or /dev/shm? Take fewer data.workers, or 0 ({cause})."
     return None
 
 

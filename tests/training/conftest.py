@@ -41,11 +41,11 @@ def pair_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def train_config(pair_shards: Path, tmp_path: Path) -> Callable[..., TrainConfig]:
-    """``train_config(output="a", **{"optimizer.steps": 9})``: a training of seconds, fields by dotted name."""
+    """``train_config("a", **{"optimizer.steps": 9})``: a training of seconds into a folder, fields by dotted name."""
 
     def make(output: str = "run", **overrides: Any) -> TrainConfig:
         values: dict[str, Any] = {
-            "output": str(tmp_path / output),
+            "output": storage.join(str(tmp_path), output),
             "data": {"train": str(pair_shards), "validation_share": 0.25, "crop": 32, "workers": 0},
             "model": {"preset": "tiny", "options": {"width": 2}},
             "optimizer": {"steps": 6, "batch": 4, "lr": 3e-3, "ema": 0.9},

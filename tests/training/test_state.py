@@ -31,9 +31,11 @@ def tensors(draw: st.DrawFn) -> Tensor:
     dtype, shape = draw(st.sampled_from(DTYPES)), draw(st.lists(st.integers(0, 3), max_size=3))
     count = int(np.prod(shape)) * torch.empty(0, dtype=dtype).element_size()
     content = draw(st.binary(min_size=count, max_size=count))
+    if not content:
+        return torch.empty(shape, dtype=dtype)
     if dtype == torch.bool:
         content = bytes(byte % 2 for byte in content)
-    tensor = torch.from_numpy(np.frombuffer(content, np.uint8).copy()).view(dtype).reshape(shape)
+    tensor = torch.frombuffer(bytearray(content), dtype=torch.uint8).view(dtype).reshape(shape)
     return tensor.transpose(0, -1) if tensor.dim() > 1 and draw(st.booleans()) else tensor
 
 

@@ -251,7 +251,7 @@ def test_the_repr_shows_what_is_fixed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "unproces"}, "did you mean 'unprocess'.*Choose from: unprocess"),
+        ({"method": "unproces"}, "did you mean 'unprocess'.*Choose from: rst_isp_net, unprocess"),
         ({"weights": "net.safetensors"}, "'unprocess' has no weights; leave weights=None"),
         ({"camera": "Sony"}, "unknown camera 'Sony'.*Choose from: Canon"),
         ({"camera": "missing.toml"}, "missing.toml"),
