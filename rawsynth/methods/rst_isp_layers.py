@@ -112,11 +112,23 @@ def normalization(x: Tensor, style: Tensor, epsilon: float) -> tuple[Tensor, Ten
         style: ``(B, 2C)``: the standard deviations, then the means to give it.
         epsilon: added to the variance; 0 as published, where a constant channel divides by zero.
     """
-    variance, mean = torch.var_mean(x.float(), dim=(-2, -1), correction=1)
+    variance, mean = _var_mean(x.float())
     sigma, mu = style.chunk(2, dim=1)
     # A constant channel of weights without epsilon stays finite.
     scale = sigma * torch.rsqrt((variance + epsilon).clamp_min(_SMALLEST_VARIANCE))
     return scale, mu - mean * scale
+
+
+def _var_mean(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return unbiased variance and mean of ``(B, C, H, W)`` over the pixels."""
+    if not (torch.compiler.is_compiling() and x.device.type == "cpu"):
+        variance, mean = torch.var_mean(x, dim=(-2, -1), correction=1)
+        return variance, mean
+    # Inductor's own (torch 2.13, CPU) is wrong by up to a half where the channels fill a vector's last part badly:
+    # 1 to 4 over with AVX2. Two passes are right.
+    mean = x.mean((-2, -1))
+    deviation = x - mean[..., None, None]
+    return deviation.square().sum((-2, -1)) / (x.shape[-2] * x.shape[-1] - 1), mean
 
 
 def affine(x: Tensor, scale: Tensor, shift: Tensor) -> Tensor:

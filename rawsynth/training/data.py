@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
+from types import FrameType
 
 import numpy as np
 import torch
@@ -17,9 +19,10 @@ from rawsynth.pairs.opening import open_pairs
 from rawsynth.pairs.splits import split_scenes
 from rawsynth.seeding import sample_seed, scalar_rng
 from rawsynth.training.config import DataConfig
-from rawsynth.training.interrupt import Interrupt
 
 _ATTEMPTS = 16
+# As long as SLURM leaves a job between SIGTERM and SIGKILL.
+_GRACE_S = 30
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,15 @@ def _collate_or_pass(items: list[Item] | RawsynthError) -> TrainBatch | Rawsynth
 
 
 def _outlive_signals(worker: int) -> None:
-    """Have a worker ignore the first Ctrl-C, which the terminal sends it too; the training ends it in its own time."""
-    Interrupt().__enter__()
+    """Have a worker live on a while: what stops the training may reach it too, and the last steps need its pairs."""
+
+    def wait(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.alarm(_GRACE_S)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "alarm"):
+        signal.signal(signal.SIGTERM, wait)
 
 
 def open_sets(config: DataConfig, seed: int) -> tuple[PairSet, PairSet]:

@@ -11,7 +11,8 @@ A step depends on the state and on its number alone, so a run that was killed go
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -117,8 +118,8 @@ class Training:
         config, total = self.config, self.config.optimizer.steps
         watch, step = config.watch, self.start
         window = Window(self.place, scaled=config.compute.dtype == "float16")
-        try:
-            for batch in self._batches():
+        with closing(self.journal), closing(self._batches()) as batches:
+            for batch in batches:
                 window.add(step, batch, self.learner.step(batch, step))
                 step += 1
                 self.unread += [(step, key, cause) for key, cause in batch.lost]
@@ -134,14 +135,12 @@ class Training:
                 if stop:
                     break
                 window.resume()
-        finally:
-            self.journal.close()
         if step == total and self.place.first:
             self._export("final", step)
         weights = run_folder.weights_url(config, "best") if self.best is not None else None
         return TrainSummary(step, total, self.best, weights, self.lost, step < total, self.place.first)
 
-    def _batches(self) -> Iterator[TrainBatch]:
+    def _batches(self) -> Generator[TrainBatch, None, None]:
         config, place = self.config, self.place
         steps = Steps(self.start, config.optimizer.steps, config.optimizer.batch, rank=place.rank, world=place.world)
         on_gpu = place.device.type == "cuda"
@@ -269,7 +268,7 @@ def _machine_fault(error: RuntimeError) -> str | None:
     if isinstance(error, torch.OutOfMemoryError):
         return f"too little memory: lower optimizer.batch or data.crop ({cause})."
     if "DataLoader worker" in cause:
-        return f"a process that reads pairs died, for lack of memory or /dev/shm? Take fewer data.workers, or 0 ({cause})."
+        return f"a process that reads pairs died, out of memory or /dev/shm? Take fewer data.workers, or 0 ({cause})."
     return None
 
 

@@ -175,18 +175,49 @@ def test_a_second_signal_ends_at_once_and_the_checkpoint_before_stays(
 # ---- processes that read ----
 
 
-def test_workers_outlive_the_first_signal(pair_shards: Path, train_config: MakeConfig) -> None:
-    """A terminal sends Ctrl-C to all processes of the foreground; the state could not be kept without workers."""
+@pytest.mark.parametrize("number", SIGNALS)
+def test_workers_outlive_a_signal(pair_shards: Path, train_config: MakeConfig, number: int) -> None:
+    """A terminal sends Ctrl-C to all processes of the foreground, SLURM sends SIGTERM to all of a job; the training
+    could not come to an end in good order without its workers."""
     data = train_config(**{"data.workers": 2}).data
     batches = read_batches(ShardPairs(str(pair_shards)), data, seed=0, steps=Steps(0, 12, 2))
-    first = next(batches)
+    first = [next(batches), next(batches)]  # one of each worker, so that both are on their way
     workers = multiprocessing.active_children()
     assert len(workers) == 2
     for worker in workers:
         assert worker.pid is not None
-        os.kill(worker.pid, signal.SIGINT)
+        os.kill(worker.pid, number)
     rest = list(batches)
-    assert len(rest) == 11 and len(first.keys) == 2
+    assert sorted(len(batch.keys) for batch in first + rest) == [2] * 12
+
+
+def test_workers_can_be_ended(pair_shards: Path, train_config: MakeConfig) -> None:
+    """As multiprocessing does when Python exits; it would wait for ever for one that cannot."""
+    data = train_config(**{"data.workers": 1}).data
+    batches = read_batches(ShardPairs(str(pair_shards)), data, seed=0, steps=Steps(0, 12, 2))
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    for _ in range(100):
+        worker.terminate()
+        worker.join(0.1)
+        if not worker.is_alive():
+            break
+    assert worker.exitcode == -signal.SIGTERM
+
+
+def test_no_worker_is_left_behind(train_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while somebody still looks at the traceback."""
+    learn = Learner.step
+
+    def learning(self: Learner, batch: Any, step: int) -> Any:
+        if step == 2:
+            raise ValueError("mine")
+        return learn(self, batch, step)
+
+    monkeypatch.setattr(Learner, "step", learning)
+    with pytest.raises(ValueError, match="mine") as failure:
+        train(train_config(**{"data.workers": 2}), quiet=True)
+    assert failure.tb is not None and not multiprocessing.active_children()
 
 
 def test_a_worker_that_dies_is_said_to(train_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,9 +155,13 @@ def test_without_tensorboard_there_is_the_file(tmp_path: Path, monkeypatch: pyte
     assert [path.name for path in tmp_path.iterdir()] == [CURVE_FILE]
 
 
-def test_a_url_of_a_local_folder_has_its_board_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("output", ["~/run", "file://{}/run", "run"])
+def test_a_local_folder_has_its_board_however_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, output: str
+) -> None:
     monkeypatch.chdir(tmp_path)
-    book = journal(f"file://{tmp_path}/run")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    book = journal(output.format(tmp_path))
     book.add(1, {"loss": 1.0})
     book.save()
     book.close()
