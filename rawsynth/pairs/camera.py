@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from rawsynth.errors import SampleError, UsageError
 from rawsynth.pairs.align import MIN_SCORE, Alignment, align, coarse_shift, mosaic_luma, srgb_luma
 from rawsynth.pairs.correlation import Luma
-from rawsynth.pairs.orientation import ORIENTATIONS, upright
 from rawsynth.pairs.renditions import SRGB_SOURCES, Rendition, SrgbSource, choose_rendition, fits
 from rawsynth.pairs.sources import RawSource
 from rawsynth.raw.files import RawFile, read_raw
 from rawsynth.raw.levels import Levels
+from rawsynth.raw.orientation import ORIENTATIONS, upright
 from rawsynth.registry import pick
 
 # A score that no other orientation reaches, not even of a facade that is its own mirror image.

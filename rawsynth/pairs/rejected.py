@@ -11,8 +11,8 @@ from PIL import Image, ImageDraw, ImageFont
 
 from rawsynth.pairs.camera import Match
 from rawsynth.pairs.correlation import Window
-from rawsynth.pairs.orientation import upright
 from rawsynth.raw.files import RawFile
+from rawsynth.raw.orientation import upright
 
 _HEIGHT, _GAP, _FONT, _LINE, _COLUMNS, _QUALITY = 400, 8, 14, 19, 110, 85
 # Side of the detail in sensor pixels; it is drawn as high as the pictures are.

@@ -16,8 +16,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 
 from rawsynth import storage
 from rawsynth.errors import SampleError
-from rawsynth.pairs.orientation import ORIENTATIONS, between
 from rawsynth.raw.files import RawFile, develop
+from rawsynth.raw.orientation import ORIENTATIONS, between
 
 SrgbSource = Literal["auto", "jpeg", "preview", "libraw"]
 SRGB_SOURCES: tuple[str, ...] = get_args(SrgbSource)

@@ -10,11 +10,12 @@ import hashlib
 import json
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from rawsynth.errors import RawsynthError, UsageError
+from rawsynth.errors import UsageError
+from rawsynth.pipeline.sections import Section, validated
 from rawsynth.raw.levels import Levels
 
 FORMAT_VERSION = 1
@@ -58,7 +59,6 @@ def _byte_size(value: Any) -> Any:
     return value
 
 
-AnySection = TypeVar("AnySection", bound=BaseModel)
 Numbers = BeforeValidator(_numbers)
 FourPlanes = Annotated[float | tuple[float, float, float, float], Numbers]
 NumberRange = Annotated[float | tuple[float, float], Numbers]
@@ -66,12 +66,6 @@ Pair = Annotated[tuple[float, float], Numbers]
 Row = tuple[float, float, float]
 Matrix = Annotated[tuple[Row, Row, Row], Numbers]
 Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
-
-
-class Section(BaseModel):
-    """Frozen group of options of one stage."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class ReadConfig(Section):
@@ -257,20 +251,6 @@ def build_config(values: dict[str, Any]) -> GenerateConfig:
     return validated(GenerateConfig, values)
 
 
-def validated(model: type[AnySection], values: dict[str, Any]) -> AnySection:
-    """Build any configuration object from nested values.
-
-    Raises:
-        UsageError: one line a wrong field, with what was wanted.
-    """
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        raise UsageError("; ".join(_explain(e) for e in error.errors())) from error
-    except RawsynthError as error:
-        raise UsageError(str(error)) from error
-
-
 def load_toml(path: str) -> dict[str, Any]:
     """Read a TOML configuration.
 
@@ -288,14 +268,3 @@ def _read(path: str, what: str) -> bytes:
         return Path(path).read_bytes()
     except OSError as error:
         raise UsageError(f"{what} {path}: {error.strerror}") from error
-
-
-def _explain(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"] if not str(part).startswith(("function", "tuple", "float")))
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        return f"{where}: no such option"
-    if error["type"] == "missing":
-        return f"{where}: required"
-    got = error.get("input")
-    return f"{where}: {message}" + (f" (got {got!r})" if isinstance(got, str | int | float) else "")

@@ -21,6 +21,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 from rawsynth.errors import SampleError, UsageError
 from rawsynth.pipeline.color_modes import srgb_planes
 from rawsynth.pipeline.image_formats import pick_reader
+from rawsynth.raw.orientation import ORIENTATIONS, upright
 
 # Pillow's readers index, unpack and assert on what the file says, so damaged content surfaces as any of these.
 # Warning is here for `python -W error`, AttributeError for readers that go on after a failed step.
@@ -30,16 +31,6 @@ _CONTENT_FAULTS = (
 )  # fmt: skip
 
 _ORIENTATION_TAG = 274
-# EXIF orientation -> (swap rows and columns, then reverse rows, then reverse columns)
-_UPRIGHT = {
-    2: (False, False, True),
-    3: (False, True, True),
-    4: (False, True, False),
-    5: (True, False, False),
-    6: (True, False, True),
-    7: (True, True, True),
-    8: (True, True, False),
-}
 _TIFF_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
 
 
@@ -114,10 +105,7 @@ def _orientation(image: ImageFile.ImageFile) -> int:
 
 def _turned_upright(planes: np.ndarray, orientation: int) -> np.ndarray:
     """(3, H, W) as stored -> (3, H', W') as seen, contiguous."""
-    swap, reverse_rows, reverse_columns = _UPRIGHT.get(orientation, (False, False, False))
-    turned = planes.transpose(0, 2, 1) if swap else planes
-    turned = turned[:, :: -1 if reverse_rows else 1, :: -1 if reverse_columns else 1]
-    return np.ascontiguousarray(turned)
+    return np.ascontiguousarray(upright(planes, orientation if orientation in ORIENTATIONS else 1))
 
 
 _limit_lock = threading.Lock()

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from rawsynth import storage
 from rawsynth.errors import InputAccessError, UsageError
-from rawsynth.pipeline.config import Section, validated
+from rawsynth.pipeline.sections import Section, validated
 from rawsynth.registry import pick
 from rawsynth.training.discriminator import CHANNELS
 from rawsynth.training.losses import LOSSES, LossWeights

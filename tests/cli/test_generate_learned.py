@@ -337,11 +337,11 @@ def test_wrong_weights(kind: str, dry: bool, generate: Cli, tmp_path: Path) -> N
 
 WRONG: dict[str, tuple[list[str], str]] = {
     "no weights": (["--method", "rst_isp_net"], "'rst_isp_net' needs weights=..., a .safetensors file"),
-    "weights that are not there": (["--method", "rst_isp_net", "--weights", "{root}/none.safetensors"], "none.safetens"),
+    "no such weights": (["--method", "rst_isp_net", "--weights", "{root}/none.safetensors"], "none.safetensors"),
     "a name that nothing has": (["--method", "rst_isp_net", "--weights", "nothing"], "'nothing'"),
     "a folder": (["--method", "rst_isp_net", "--weights", "{root}"], "directory"),
     "unprocess with weights": (["--weights", "{net}"], "'unprocess' has no weights"),
-    "unprocess with weights that are not there": (["--weights", "{root}/none.safetensors"], "weights"),
+    "unprocess with no such weights": (["--weights", "{root}/none.safetensors"], "weights"),
     "camera": (["{learned}", "--camera", "Sony ILCE-7SM2"], "camera cannot be chosen"),
     "camera and ISO": (["{learned}", "--camera", "Sony ILCE-7SM2", "--iso", "1600"], "camera cannot be chosen"),
     "white balance": (["{learned}", "--white-balance", "2.0,1.5"], "white_balance cannot be chosen"),

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rawsynth.pairs.orientation import ORIENTATIONS, as_stored, between, upright
+from rawsynth.raw.orientation import ORIENTATIONS, as_stored, between, upright
 from tests import dng
 
 PHOTO = dng.photograph("coffee", 32, 48)
