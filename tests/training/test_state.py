@@ -68,7 +68,7 @@ def same(saved: Any, loaded: Any) -> bool:
     return type(saved) is type(loaded) and repr(saved) == repr(loaded)
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(state=states())
 @example(state={"a/b": torch.tensor(1.0), "a": {"b": torch.tensor(2.0)}})  # paths that read alike
 @example(state={"a": {1: torch.tensor(1.0), "1": torch.tensor(2.0)}})
@@ -152,12 +152,12 @@ def outcome(data: bytes, folder: Path) -> str:
 
 
 def test_cut_short_anywhere(sound: bytes, tmp_path: Path) -> None:
-    assert {outcome(sound[:length], tmp_path) for length in range(0, len(sound), 3)} == {"refused"}
+    assert {outcome(sound[:length], tmp_path) for length in range(0, len(sound), 7)} == {"refused"}
     assert outcome(sound + b"\0", tmp_path) == "refused"
     assert outcome(sound, tmp_path) == "read"
 
 
-@settings(max_examples=400, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(place=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_one_bit_flipped_anywhere(place: float, bit: int, sound: bytes, tmp_path: Path) -> None:
     """Also in the tensors' own bytes, which a header alone cannot vouch for."""
