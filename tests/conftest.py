@@ -21,8 +21,10 @@ from hypothesis import strategies as st
 from skimage import data
 
 # No deadline for one example: on a shared machine a pause would fail a test that is right.
-settings.register_profile("rawsynth", deadline=None)
-settings.load_profile("rawsynth")
+# The same examples every time, so that a commit is green or red; HYPOTHESIS_PROFILE=explore looks for new ones.
+settings.register_profile("rawsynth", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "rawsynth"))
 
 # With a test worker a core, more threads would only wait for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
 from collections.abc import Iterable
@@ -11,11 +10,11 @@ from dataclasses import dataclass
 from rawsynth import storage
 from rawsynth.errors import UsageError
 from rawsynth.raw.files import RAW_SUFFIXES
+from rawsynth.storage.naming import escape_character, shortened
 
 JPEG_SUFFIXES = ("jpg", "jpeg", "jpe")
 
 _PATTERN = re.compile(r"[*?[]")
-_LONGEST_NAME = 180
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class RawSource:
     def file_name(self) -> str:
         """The key as one component of a path."""
         stem, dash, suffix = self.key.rpartition("-")
-        return _short(stem.replace("/", "=2F")) + dash + suffix
+        return shortened(stem.replace("/", "=2F")) + dash + suffix
 
     @property
     def scene(self) -> str:
@@ -127,15 +126,4 @@ def _suffix(path: str) -> str:
 
 def _safe(part: str) -> str:
     """Escape a component of a path: letters, digits and ``_`` stand for themselves, ``=`` and two digits for a byte."""
-
-    def escape(found: re.Match[str]) -> str:
-        return "".join(f"={byte:02X}" for byte in found[0].encode("utf-8", "surrogateescape"))
-
-    return _short(re.sub(r"\W", escape, part, flags=re.ASCII))
-
-
-def _short(name: str) -> str:
-    if len(name) <= _LONGEST_NAME:
-        return name
-    # `=H` is no escape, so a shortened name equals no other.
-    return f"{name[: _LONGEST_NAME - 40]}=H{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
+    return shortened(re.sub(r"\W", escape_character, part, flags=re.ASCII))

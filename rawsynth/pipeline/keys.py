@@ -7,12 +7,12 @@ component over 180 characters ends in a hash. So no two paths share a key, and a
 
 from __future__ import annotations
 
-import hashlib
 import re
+
+from rawsynth.storage.naming import escape_character, shortened
 
 # A slash that would make an absolute path or an empty component is escaped as well.
 _ESCAPE = re.compile(r"[^\w/]|^/|(?<=/)/", re.ASCII)
-_LONGEST = 180
 
 
 def escape(path: str) -> str:
@@ -21,15 +21,7 @@ def escape(path: str) -> str:
     >>> escape("cats & dogs/v1.2")
     'cats=20=26=20dogs/v1=2E2'
     """
-    escaped = _ESCAPE.sub(lambda m: "".join(f"={byte:02X}" for byte in m[0].encode("utf-8", "surrogateescape")), path)
-    return "/".join(map(_shorten, escaped.split("/")))
-
-
-def _shorten(component: str) -> str:
-    """Keep a component within what filesystems take; ``=H`` is no escape, so a shortened name equals no other."""
-    if len(component) <= _LONGEST:
-        return component
-    return f"{component[: _LONGEST - 40]}=H{hashlib.blake2b(component.encode(), digest_size=16).hexdigest()}"
+    return "/".join(map(shortened, _ESCAPE.sub(escape_character, path).split("/")))
 
 
 def key_from_path(path: str) -> str:

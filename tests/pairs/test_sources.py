@@ -94,6 +94,12 @@ def test_keys_are_legal_and_unique(first: str, second: str, suffixes: tuple[str,
         assert sources[0].key != sources[1].key and sources[0].file_name != sources[1].file_name
 
 
+def test_names_that_are_not_unicode_have_keys_of_their_own() -> None:
+    """Undecodable bytes (surrogateescape, POSIX) and lone surrogates (Windows) in names."""
+    names = ["\ud800.dng", "\udced\udca0\udc80.dng", "\udce9.dng", "\udd00.dng"]
+    assert len({RawSource(name, "").key for name in names}) == len(names)
+
+
 def test_a_raw_and_its_copy_show_one_scene() -> None:
     original, copy = RawSource("trip/IMG_1.CR2", ""), RawSource("trip/IMG_1.dng", "")
     assert original.scene == copy.scene == "trip/IMG_1" and original.key != copy.key

@@ -36,6 +36,7 @@ def path_from_key(key: str) -> str:
         ("a/.hidden", "a/=2Ehidden"),
         ("../a.jpg", "=2E=2E/a-jpg"),
         ("a.JPG", "a-JPG"),
+        ("\ud800.png", "=UD800-png"),
         ("٣.png", "=D9=A3-png"),
     ],
 )
