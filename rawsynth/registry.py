@@ -10,6 +10,9 @@ from rawsynth.errors import UnknownNameError
 
 T = TypeVar("T")
 
+# A longer list would hide the sentence in front of it.
+_MOST_LISTED = 40
+
 
 def pick(table: Mapping[str, T], name: str, kind: str) -> T:
     """Return ``table[name]``.
@@ -26,4 +29,9 @@ def pick(table: Mapping[str, T], name: str, kind: str) -> T:
         return table[name]
     close = difflib.get_close_matches(str(name), table, n=1)
     hint = f"; did you mean {close[0]!r}?" if close else "."
-    raise UnknownNameError(f"unknown {kind} {name!r}{hint} Choose from: {', '.join(sorted(table))}")
+    choices = sorted(table)
+    if len(choices) > _MOST_LISTED:
+        near = difflib.get_close_matches(str(name), choices, n=5, cutoff=0.4)
+        where = f"`rawsynth {kind}s` lists all {len(choices)}."
+        raise UnknownNameError(f"unknown {kind} {name!r}{hint} Near: {', '.join(near) or 'none'}; {where}")
+    raise UnknownNameError(f"unknown {kind} {name!r}{hint} Choose from: {', '.join(choices)}")

@@ -4,9 +4,10 @@ Two levels, both counter-based, so that no draw depends on the batch, the worker
 
 * :func:`sample_seed` hashes the dataset's seed, a sample's key and a purpose to 63 bits; :func:`scalar_rng` opens a
   NumPy generator on it for the handful of scalars that a sample needs.
-* :func:`normal_planes` and :func:`normal_pairs` draw per-pixel noise on any device with Threefry-2x32-13 (Salmon et
+* :func:`random_planes` and :func:`random_pairs` draw per-pixel noise on any device with Threefry-2x32-13 (Salmon et
   al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011), in 32-bit integer arithmetic that is the same on every
-  device, followed by Box-Muller. Only the last bit of ``log``/``cos`` can differ between devices or compilers.
+  device, followed by Box-Muller for normals. Only the last bit of ``log``/``cos`` can differ between devices or
+  compilers.
 
 :data:`RNG_VERSION` names the scheme and stands in every noise record; it changes whenever a stored seed would replay
 differently.
@@ -16,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -27,6 +28,10 @@ RNG_VERSION = "threefry2x32-13/box-muller/1"
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _PARITY = 0x1BD11BDA
 _SEED_BITS = 63
+
+Law = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+"""Makes two fields of values of two words of 32 random bits each."""
+
 # Eager CPU draws run in blocks that stay in a core's second-level cache, this many values a thread: the rounds over a
 # whole batch would each cross memory, and smaller blocks would be split over threads that then wait for each other.
 _EAGER_BLOCK = 1 << 15
@@ -87,10 +92,10 @@ def threefry2x32(
         rotation = _ROTATIONS[index % 8]
         # In place, because eager rounds are bound by memory; `>>` keeps the sign, the mask takes it off again.
         x0 += x1
-        high = x1 << rotation
-        x1 >>= 32 - rotation
-        x1 &= (1 << rotation) - 1
-        x1 |= high
+        low = x1 >> (32 - rotation)
+        low &= (1 << rotation) - 1
+        # The left half of the rotation: a product, because a sum takes one along in the same pass.
+        x1 = low.add_(x1, alpha=1 << rotation)
         x1 ^= x0
         if index % 4 == 3:
             group = index // 4 + 1
@@ -114,31 +119,55 @@ def box_muller(bits0: Tensor, bits1: Tensor) -> tuple[Tensor, Tensor]:
     return radius * torch.cos(angle), radius * torch.sin(angle)
 
 
+def uniform_from_bits(bits0: Tensor, bits1: Tensor) -> tuple[Tensor, Tensor]:
+    """Two uniforms on [-1/2, 1/2] from two words of 32 random bits, symmetric about 0.
+
+    Returns:
+        Two float32 tensors of the words' shape.
+    """
+    return (bits0.to(torch.float32) + 0.5) * 2.0**-32, (bits1.to(torch.float32) + 0.5) * 2.0**-32
+
+
 def normal_pairs(words: Tensor, count: int, stream: int = 0) -> tuple[Tensor, Tensor]:
-    """Draw two independent fields of standard normals a sample.
+    """Draw two independent fields of standard normals a sample; see :func:`random_pairs`."""
+    return random_pairs(words, count, stream, law=box_muller)
+
+
+def normal_planes(words: Tensor, height: int, width: int, stream: int = 0) -> Tensor:
+    """Draw ``(B, 4, height, width)`` float32 standard normals; see :func:`random_planes`."""
+    return random_planes(words, height, width, stream=stream)
+
+
+def random_pairs(words: Tensor, count: int, stream: int, *, law: Law = box_muller) -> tuple[Tensor, Tensor]:
+    """Draw two independent fields a sample.
 
     Args:
         words: ``(B, 2)`` int32 key words, from :func:`seed_words`; the fields live on its device.
         count: how many values a sample and field.
         stream: tells apart the draws that one seed serves.
+        law: what makes values of random bits, element by element.
 
     Returns:
         Two ``(B, count)`` float32 tensors. A value depends on its sample's words, its index and the stream only.
     """
-    key0, key1 = words[:, :1], words[:, 1:]
-
-    def draw(counter: Tensor) -> tuple[Tensor, Tensor]:
-        return box_muller(*threefry2x32(key0, key1, counter, torch.full_like(counter, stream)))
-
-    counter = torch.arange(count, dtype=torch.int32, device=words.device)[None]
-    if torch.compiler.is_compiling() or words.device.type != "cpu":
-        return draw(counter)
+    if _draws_at_once(words):
+        return _draw(words, 0, count, stream, law)
     first = torch.empty((words.shape[0], count), dtype=torch.float32)
     second = torch.empty_like(first)
-    step = max(1, eager_block() // words.shape[0])
-    for start in range(0, count, step):
-        first[:, start : start + step], second[:, start : start + step] = draw(counter[:, start : start + step])
+    _draw_in_blocks(words, stream, law, (first, second))
     return first, second
+
+
+def random_planes(words: Tensor, height: int, width: int, *, stream: int, law: Law = box_muller) -> Tensor:
+    """Draw ``(B, 4, height, width)`` float32 values: :func:`random_pairs`' first field in planes 0 and 1, then the
+    second.
+    """
+    count = 2 * height * width
+    if _draws_at_once(words):
+        return torch.cat(_draw(words, 0, count, stream, law), dim=1).view(-1, 4, height, width)
+    planes = torch.empty((words.shape[0], 2, count), dtype=torch.float32)
+    _draw_in_blocks(words, stream, law, (planes[:, 0], planes[:, 1]))
+    return planes.view(-1, 4, height, width)
 
 
 def eager_block() -> int:
@@ -146,7 +175,18 @@ def eager_block() -> int:
     return _EAGER_BLOCK * torch.get_num_threads()
 
 
-def normal_planes(words: Tensor, height: int, width: int) -> Tensor:
-    """Draw ``(B, 4, height, width)`` float32 standard normals: both halves of each Box-Muller pair are used."""
-    top, bottom = normal_pairs(words, 2 * height * width)
-    return torch.cat([top, bottom], dim=1).view(-1, 4, height, width)
+def _draws_at_once(words: Tensor) -> bool:
+    return torch.compiler.is_compiling() or words.device.type != "cpu"
+
+
+def _draw(words: Tensor, start: int, stop: int, stream: int, law: Law) -> tuple[Tensor, Tensor]:
+    counter = torch.arange(start, stop, dtype=torch.int32, device=words.device)[None]
+    return law(*threefry2x32(words[:, :1], words[:, 1:], counter, torch.full_like(counter, stream)))
+
+
+def _draw_in_blocks(words: Tensor, stream: int, law: Law, fields: tuple[Tensor, Tensor]) -> None:
+    count = fields[0].shape[1]
+    step = max(1, eager_block() // words.shape[0])
+    for start in range(0, count, step):
+        block = slice(start, min(start + step, count))
+        fields[0][:, block], fields[1][:, block] = _draw(words, block.start, block.stop, stream, law)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,3 +42,13 @@ def test_train_tiny(tmp_path: Path) -> None:
     assert "320 pairs from 5 photographs" in out and "validation after 20 steps" in out
     with Image.open(tmp_path / "picture.png") as picture:
         assert picture.width > 4 * 256
+
+
+@pytest.mark.slow
+def test_noise_on_read(tmp_path: Path) -> None:
+    out = run_example("05_noise_on_read.py", str(tmp_path))
+    pairs, clean = (float(word) for word in re.findall(r"([\d.]+) MB", out))
+    assert clean < 0.55 * pairs
+    assert "32 crops at ISO" in out
+    assert "the same noise in both epochs: False" in out
+    assert "replayed twice, the same noise: True" in out

@@ -24,16 +24,19 @@ def blocks(language: str) -> list[str]:
 def corpus_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path) -> None:
     """A working folder that holds `corpus/`, as the README assumes."""
     monkeypatch.chdir(tmp_path)
-    generate(build_config({"input": str(photos), "output": "corpus", "image": {"crop": 32}}))
+    for output, clean_only in (("corpus", False), ("clean-corpus", True)):
+        write = {"clean_only": clean_only}
+        generate(build_config({"input": str(photos), "output": output, "image": {"crop": 32}, "write": write}))
 
 
 @pytest.mark.usefixtures("corpus_here")
 def test_python_blocks_run() -> None:
     names: dict[str, object] = {}
-    assert len(blocks("python")) == 3
+    assert len(blocks("python")) == 5
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), names)
     assert names["pair"]["noisy"].shape == (4, 16, 16)  # type: ignore[index]
+    assert names["noisy"].shape == (4, 16, 16)  # type: ignore[attr-defined]
 
 
 def test_commands_parse() -> None:

@@ -1,34 +1,32 @@
-"""What a camera is: CFA, levels, colour matrices and noise by ISO, read from one TOML file a camera."""
+"""What a camera is: CFA, levels, colour matrices and noise by ISO, and the file that says so."""
 
 from __future__ import annotations
 
-import math
+import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rawsynth.errors import UsageError
+from rawsynth import storage
+from rawsynth.cameras.color import camera_color
+from rawsynth.cameras.noise_profile import NoisePoint, NoiseProfile, planes_of
+from rawsynth.errors import InputAccessError, RawsynthError, UsageError
 from rawsynth.raw.cfa import check_cfa
-from rawsynth.raw.colorimetry import XYZ_FROM_SRGB
 from rawsynth.raw.levels import Levels
-from rawsynth.raw.noise_params import read_from_sigma, shot_from_gain
-from rawsynth.registry import pick
+from rawsynth.raw.sensor_noise import SensorNoise
 
-
-@dataclass(frozen=True)
-class NoisePoint:
-    """Noise measured at one ISO: system gain in DN per electron and read noise in DN."""
-
-    iso: float
-    gain_dn_per_electron: float
-    read_sigma_dn: float
+FILE_SUFFIXES = (".toml", ".json")
+ILLUMINANTS = ("A", "D65")
+_COLUMNS = {
+    "iso", "gain_dn_per_electron", "read_sigma_dn", "tukey_scale_dn", "row_sigma_dn", "column_sigma_dn",
+    "color_bias_dn", "flags",
+}  # fmt: skip
+_NOISE_FIELDS = _COLUMNS | {"high_gain_isos", "tukey_lambdas", "log_spread", "nominal_iso"}
+_FIELDS = {"name", "cfa", "sources", "levels", "cam_from_xyz", "noise"}
 
 
 @dataclass(frozen=True)
@@ -38,126 +36,149 @@ class CameraProfile:
     Attributes:
         name: maker and model.
         cfa: Bayer layout at the sensor's top left.
-        levels: black, white and bits of its files; ``nominal_levels`` says that nobody measured them.
-        cam_from_xyz: XYZ to camera RGB, 3x3, by illuminant (``"D65"``, ``"A"``).
-        noise: points by rising ISO; empty where unknown.
-        high_gain_iso: first ISO of the second conversion gain; no interpolation crosses it.
+        levels: black, white and bits of its files; ``nominal_levels`` says that they are an assumption.
+        cam_from_xyz: XYZ to camera RGB, 3x3, by illuminant (``"D65"``, ``"A"``); empty where unknown.
+        noise: by ISO; ``None`` where unknown.
         sources: where the figures come from.
     """
 
     name: str
     cfa: str
     levels: Levels
-    nominal_levels: bool
-    cam_from_xyz: Mapping[str, NDArray[np.float64]]
-    noise: tuple[NoisePoint, ...] = ()
-    high_gain_iso: float | None = None
-    sources: tuple[str, ...] = field(default=())
+    nominal_levels: bool = False
+    cam_from_xyz: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    noise: NoiseProfile | None = None
+    sources: tuple[str, ...] = ()
 
-    def daylight_color(self) -> tuple[NDArray[np.float64], tuple[float, float]]:
-        """Return the camera's colour under D65.
+    def color(self, cct_k: float) -> tuple[NDArray[np.float64], tuple[float, float]]:
+        """Return the camera's colour under light of a correlated colour temperature in kelvin.
 
         Returns:
-            ``cam_from_srgb`` (3x3, linear sRGB to camera RGB, each row divided by its sum) and the white-balance gains
-            (red, blue) that the division took out: ``green row sum / red row sum`` and ``green / blue``.
-        """
-        raw_matrix = self.cam_from_xyz["D65"] @ XYZ_FROM_SRGB
-        response = raw_matrix.sum(axis=1)
-        gains = (float(response[1] / response[0]), float(response[1] / response[2]))
-        return raw_matrix / response[:, None], gains
-
-    def shot_read(self, iso: float) -> tuple[float, float]:
-        """Return S and O on the unit scale at an ISO, log-log interpolated within one conversion gain.
+            ``cam_from_srgb`` (3x3, linear sRGB to camera RGB, rows sum to 1) and the white-balance gains (red, blue);
+            see :func:`rawsynth.cameras.color.camera_color`.
 
         Raises:
-            UsageError: the profile has no noise, or the ISO lies outside its table.
+            UsageError: the profile has no colour, or no light has that temperature.
         """
-        low, high = self.iso_range
-        if not low <= iso <= high:
-            raise UsageError(f"ISO {iso:g} is outside {self.name!r}'s table, {low:g} to {high:g}.")
-        same_gain = [p for p in self.noise if self._is_high_gain(p.iso) == self._is_high_gain(iso)]
-        gain, sigma = (_log_log(iso, same_gain, name) for name in ("gain_dn_per_electron", "read_sigma_dn"))
-        return shot_from_gain(gain, self.levels.range_dn), read_from_sigma(sigma, self.levels.range_dn)
+        if not self.cam_from_xyz:
+            raise UsageError(
+                f"camera {self.name!r} has no colour matrix; choose one that has (rawsynth cameras --with color), add "
+                "cam_from_xyz to its file, or leave the camera to the noise only."
+            )
+        return camera_color(self.cam_from_xyz, cct_k)
 
-    @property
-    def iso_range(self) -> tuple[float, float]:
-        """Lowest and highest ISO of the noise table.
+    def noise_profile(self) -> NoiseProfile:
+        """Return the noise by ISO.
 
         Raises:
             UsageError: the profile has none.
         """
-        if not self.noise:
-            raise UsageError(f"camera {self.name!r} has no noise by ISO; give shot and read instead of iso.")
-        return self.noise[0].iso, self.noise[-1].iso
+        if self.noise is None:
+            raise UsageError(
+                f"camera {self.name!r} has no noise by ISO; choose one that has (rawsynth cameras --with noise), "
+                "calibrate it (rawsynth calibrate), or give shot and read instead of iso."
+            )
+        return self.noise
 
-    def _is_high_gain(self, iso: float) -> bool:
-        return self.high_gain_iso is not None and iso >= self.high_gain_iso
-
-
-def _log_log(iso: float, points: list[NoisePoint], name: str) -> float:
-    if len(points) == 1:
-        return float(getattr(points[0], name))
-    x = [math.log(p.iso) for p in points]
-    y = [math.log(getattr(p, name)) for p in points]
-    at = math.log(iso)
-    k = min(max(int(np.searchsorted(x, at)) - 1, 0), len(x) - 2)
-    slope = (y[k + 1] - y[k]) / (x[k + 1] - x[k])
-    return math.exp(y[k] + slope * (at - x[k]))
+    def sensor_noise(
+        self, iso: float, *, extrapolate: bool = False, rng: np.random.Generator | None = None
+    ) -> SensorNoise:
+        """Return the noise at an ISO on the unit scale; see :meth:`NoiseProfile.sensor_noise`."""
+        return self.noise_profile().sensor_noise(
+            iso, range_dn=self.levels.range_dn, cfa=self.cfa, extrapolate=extrapolate, rng=rng
+        )
 
 
-@cache
-def builtin_cameras() -> Mapping[str, CameraProfile]:
-    """Return the profiles that come with the package, by name."""
-    folder = resources.files("rawsynth.cameras") / "profiles"
-    files = sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name)
-    profiles = [_from_toml(tomllib.loads(f.read_text("utf-8")), f.name) for f in files]
-    return {profile.name: profile for profile in profiles}
-
-
-def load_camera(name: str) -> CameraProfile:
-    """Return the camera of that name, or of that ``.toml`` file.
+def load_camera_file(url: str) -> CameraProfile:
+    """Read a camera from a TOML or JSON file, path or URL.
 
     Raises:
-        UnknownNameError: no such camera; the message lists them.
-        UsageError: the file cannot be read as a profile; the message names the field.
-
-    >>> load_camera("Sony ILCE-7SM2").cfa
-    'RGGB'
+        UsageError: it cannot be read, or is no camera file; the message names the field.
     """
-    if not name.endswith(".toml"):
-        return pick(builtin_cameras(), name, "camera")
     try:
-        return _from_toml(tomllib.loads(Path(name).read_text("utf-8")), name)
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"camera file {name}: {error}") from error
+        text = storage.read_bytes(url).decode("utf-8")
+    except InputAccessError as error:
+        raise UsageError(f"camera file {url}: {error}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"camera file {url} is no text: {error}") from error
+    try:
+        data = json.loads(text) if url.endswith(".json") else tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+        raise UsageError(f"camera file {url}: {error}") from error
+    return camera_from_dict(data, url)
 
 
-def _from_toml(data: Mapping[str, Any], where: str) -> CameraProfile:
+def camera_from_dict(data: Any, where: str) -> CameraProfile:
+    """Build a camera from what its file holds.
+
+    Args:
+        data: the file's content; docs/cameras.md has the format.
+        where: the file, for messages.
+
+    Raises:
+        UsageError: a field is missing, unknown or wrong; the message names it.
+    """
+    if not isinstance(data, Mapping):
+        raise UsageError(f"camera file {where}: wanted a table with name, cfa and levels; got {type(data).__name__}.")
+    _refuse_unknown(data, _FIELDS, where, "")
     try:
-        levels, noise = data["levels"], data.get("noise", {})
-        matrices = {key: np.array(rows, dtype=np.float64) for key, rows in data["cam_from_xyz"].items()}
-        if "D65" not in matrices or any(m.shape != (3, 3) for m in matrices.values()):
-            raise UsageError(f"camera file {where}: cam_from_xyz needs 3x3 matrices and one named D65.")
+        levels, noise = data["levels"], data.get("noise")
+        _refuse_unknown(levels, {"black_level", "white_level", "bits", "nominal"}, where, "levels.")
         return CameraProfile(
-            name=data["name"],
+            name=str(data["name"]),
             cfa=check_cfa(data["cfa"]),
             levels=Levels(levels["black_level"], levels["white_level"], levels["bits"]),
             nominal_levels=bool(levels.get("nominal", False)),
-            cam_from_xyz=matrices,
-            noise=_noise_points(noise.get("table", []), where),
-            high_gain_iso=noise.get("high_gain_iso"),
-            sources=tuple(data.get("sources", ())),
+            cam_from_xyz=_matrices(data.get("cam_from_xyz", {}), where),
+            noise=None if noise is None else _noise(noise, where),
+            sources=tuple(map(str, data.get("sources", ()))),
         )
+    except RawsynthError as error:
+        raise UsageError(str(error) if where in str(error) else f"camera file {where}: {error}") from error
     except (AttributeError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"camera file {where}: missing or wrong field {error}; see a built-in profile.") from error
+        raise UsageError(f"camera file {where}: missing or wrong field {error}; see docs/cameras.md.") from error
 
 
-def _noise_points(table: list[list[float]], where: str) -> tuple[NoisePoint, ...]:
-    points = tuple(sorted((NoisePoint(*map(float, row)) for row in table), key=lambda point: point.iso))
-    if any(min(p.iso, p.gain_dn_per_electron, p.read_sigma_dn) <= 0 for p in points):
-        raise UsageError(f"camera file {where}: ISO, gain and read noise are positive.")
-    if len({p.iso for p in points}) < len(points):
-        raise UsageError(f"camera file {where}: an ISO stands twice in its noise table.")
-    return points
+def _matrices(data: Mapping[str, Any], where: str) -> dict[str, NDArray[np.float64]]:
+    _refuse_unknown(data, set(ILLUMINANTS), where, "cam_from_xyz.")
+    matrices = {name: np.array(rows, dtype=np.float64) for name, rows in data.items()}
+    for name, matrix in matrices.items():
+        if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
+            raise UsageError(f"camera file {where}: cam_from_xyz.{name} is a 3x3 matrix that can be inverted.")
+    return matrices
+
+
+def _noise(data: Mapping[str, Any], where: str) -> NoiseProfile:
+    _refuse_unknown(data, _NOISE_FIELDS, where, "noise.")
+    columns = {name: data[name] for name in sorted(_COLUMNS & set(data))}
+    for name in ("iso", "gain_dn_per_electron", "read_sigma_dn"):
+        if name not in columns:
+            raise UsageError(f"camera file {where}: noise.{name} is missing; it has one entry an ISO.")
+    count = len(columns["iso"])
+    for name, column in columns.items():
+        if not isinstance(column, list) or len(column) != count:
+            wanted = f"a list of {count} entries, one an ISO"
+            raise UsageError(f"camera file {where}: noise.{name} is {wanted}; got {column!r}.")
+    return NoiseProfile(
+        points=tuple(_point({name: column[i] for name, column in columns.items()}) for i in range(count)),
+        high_gain_isos=tuple(map(float, data.get("high_gain_isos", ()))),
+        tukey_lambdas=tuple(map(float, data.get("tukey_lambdas", ()))),
+        log_spread={name: float(value) for name, value in data.get("log_spread", {}).items()},
+        nominal_iso=bool(data.get("nominal_iso", False)),
+    )
+
+
+def _point(entry: dict[str, Any]) -> NoisePoint:
+    values: dict[str, Any] = {"flags": tuple(entry.pop("flags", ()))}
+    for name, value in entry.items():
+        plane_wise = name in ("gain_dn_per_electron", "read_sigma_dn", "tukey_scale_dn", "color_bias_dn")
+        values[name] = planes_of(value) if plane_wise else float(value)
+    return NoisePoint(**values)
+
+
+def _refuse_unknown(data: Mapping[str, Any], known: set[str], where: str, prefix: str) -> None:
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise UsageError(
+            f"camera file {where}: unknown field {prefix}{unknown[0]}; known: {', '.join(sorted(known))}."
+        )

@@ -11,7 +11,7 @@ from rawsynth.pipeline.dataset import open_dataset
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import SourceSample, count_samples, read_shard
 from rawsynth.pipeline.run import encode_sample
-from rawsynth.pipeline.synthesize import Synthesizer
+from rawsynth.pipeline.synthesize import Synthesizer, make_transforms
 from rawsynth.pipeline.views import ViewMaker
 
 _PROBE_IMAGES = 8
@@ -42,7 +42,8 @@ def report(config: GenerateConfig) -> int:
     about = "" if exact else "about "
     size = sum(shard.size for shard in shards)
     print(f"input   {config.input}: {len(shards)} shards, {about}{images} images, {size / 1e6:.1f} MB")
-    print(f"method  {config.method.method}, noise {config.noise.noise}; {compute.device}, compile {compute.compile}")
+    print(f"method  {config.method.method}; {compute.device}, compile {compute.compile}")
+    print(f"noise   {make_transforms(dataset.config)[1].extra_repr()}")
     if not probe.samples:
         print(f"output  unknown: none of the first {probe.images} images gives a sample ({probe.lost} unreadable)")
         return 0

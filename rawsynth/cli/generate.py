@@ -15,7 +15,9 @@ Turn sRGB images into a WebDataset corpus of noisy/clean RAW pairs. Run the same
 examples:
   rawsynth generate photos/ corpus/
   rawsynth generate 'shards/{000..099}.tar' corpus/ --crop 512 --crops 4 --seed 1
-  rawsynth generate photos/ corpus/ --camera "Sony ILCE-7SM2" --iso 1600..25600
+  rawsynth generate photos/ corpus/ --camera "Sony ILCE-7SM2" --iso 1600..25600 --noise physics
+  rawsynth generate photos/ corpus/ --camera random --cfa camera
+  rawsynth generate photos/ corpus/ --camera random --clean-only
   rawsynth generate photos/ corpus/ --noise heteroscedastic_gaussian --shot 0.01 --read 0.0002
   rawsynth generate s3://bucket/photos s3://bucket/corpus --downscale 2 --realizations 4
   rawsynth generate --config corpus.toml --dry-run

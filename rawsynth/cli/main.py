@@ -8,11 +8,20 @@ import sys
 from collections.abc import Sequence
 
 from rawsynth import __version__
-from rawsynth.cli import demo, evaluate, generate, pairs, train, verify
+from rawsynth.cli import cameras, demo, evaluate, generate, noise_report, pairs, train, verify
 from rawsynth.errors import RawsynthError, UsageError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
-VERBS = {"demo": demo, "evaluate": evaluate, "generate": generate, "pairs": pairs, "train": train, "verify": verify}
+VERBS = {
+    "cameras": cameras,
+    "demo": demo,
+    "evaluate": evaluate,
+    "generate": generate,
+    "noise-report": noise_report,
+    "pairs": pairs,
+    "train": train,
+    "verify": verify,
+}
 RESUMABLE = ("generate", "train")
 
 _DESCRIPTION = """\

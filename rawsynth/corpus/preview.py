@@ -49,14 +49,16 @@ def sample_panels(sample: Mapping[str, Any], height: int) -> list[Panel]:
     """Render one sample: its source where the corpus holds it, its clean RAW, its first noisy RAW."""
     meta = json.loads(sample["json"])
     raw = RawMetadata.from_json(meta["raw"])
-    entry = meta["noisy"][0]
     clean = RawImage(unit_scale(sample["clean.npy"], meta["clean"]["levels"]), raw)
-    noisy = RawImage(unit_scale(sample[entry["member"]], entry["levels"]), raw)
-    return [
+    panels = [
         *_source_panel(sample, meta, height),
         Panel(picture(render(clean), height), "clean RAW, rendered", _clean_detail(meta["raw"])),
-        Panel(picture(render(noisy), height), "noisy RAW, rendered", _noise_detail(entry, clean.packed, noisy.packed)),
     ]
+    for entry in meta["noisy"][:1]:
+        noisy = RawImage(unit_scale(sample[entry["member"]], entry["levels"]), raw)
+        detail = _noise_detail(entry, clean.packed, noisy.packed)
+        panels.append(Panel(picture(render(noisy), height), "noisy RAW, rendered", detail))
+    return panels
 
 
 def _source_panel(sample: Mapping[str, Any], meta: Mapping[str, Any], height: int) -> Iterator[Panel]:
@@ -67,10 +69,12 @@ def _source_panel(sample: Mapping[str, Any], meta: Mapping[str, Any], height: in
 
 def _clean_detail(raw: Mapping[str, Any]) -> str:
     red, blue = raw["white_balance"]
-    return f"{raw['method']}, {raw['cfa']}, gains R {red:.2f} B {blue:.2f}, exposure 1/{raw['rgb_gain']:.2f}"
+    light = f", {raw['camera']} at {raw['cct']:.0f} K" if raw.get("camera") and raw.get("cct") else ""
+    return f"{raw['method']}{light}, {raw['cfa']}, gains R {red:.2f} B {blue:.2f}, exposure 1/{raw['rgb_gain']:.2f}"
 
 
 def _noise_detail(entry: Mapping[str, Any], clean: Tensor, noisy: Tensor) -> str:
     mse = float(((noisy - clean) ** 2).mean())
     psnr = f", PSNR {-10 * math.log10(mse):.1f} dB" if mse else ""
-    return f"{entry['noise']['model']}, S {entry['shot'][0]:.1e}, O {entry['read'][0]:.1e}{psnr}"
+    iso = f" at ISO {entry['noise']['iso']:.0f}" if entry["noise"].get("iso") else ""
+    return f"{entry['noise']['model']}{iso}, S {entry['shot'][0]:.1e}, O {entry['read'][0]:.1e}{psnr}"

@@ -18,6 +18,7 @@ from rawsynth import storage
 from rawsynth.errors import CorpusError, UsageError
 from rawsynth.raw.codecs import decode_dn
 from rawsynth.pipeline.dataset import DATASET_FILE, Dataset
+from rawsynth.raw.image import RawImage
 from rawsynth.raw.levels import Levels
 from rawsynth.raw.metadata import RawMetadata
 from rawsynth.raw.quantize import dequantize
@@ -29,8 +30,10 @@ class SampleMeta(dict[str, Any]):
     """A sample's JSON. ``DataLoader`` collates a batch of these to a list of them, whatever they hold."""
 
     def raw(self) -> RawMetadata:
-        """Return the metadata of the noisy image as the transforms have it."""
+        """Return the metadata of the noisy image, or of the clean one if that is all, as the transforms have it."""
         noisy = self["noisy"]
+        if not noisy:
+            return RawMetadata.from_json(self["raw"])
         levels = {"shot": noisy["shot"], "read": noisy["read"]}
         noise = {**noisy["noise"], **levels}
         return RawMetadata.from_json({**self["raw"], **levels, "iso": noise.get("iso"), "noise": noise})
@@ -62,7 +65,11 @@ def open_corpus(
         - ``variance``: ``(4, h, w)``, ``S max(noisy, 0) + O``, what a denoiser takes as noise map.
         - ``meta``: :class:`SampleMeta`; ``meta["noisy"]`` is the entry of this pair's noisy image.
 
-        With several realizations, each is a pair of its own.
+        With several realizations, each is a pair of its own. A corpus made with ``clean_only`` has no noisy images;
+        its samples are dicts of
+
+        - ``raw``: :class:`~rawsynth.RawImage`, clean, to be passed through ``AddNoise.from_corpus(url)``.
+        - ``meta``: :class:`SampleMeta`; ``meta["noise_draws"]`` has the parameters that ``AddNoise.replay`` takes.
 
     Raises:
         UsageError: nothing matches, or the split does not exist.
@@ -165,6 +172,9 @@ def _pairs(samples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         try:
             meta = json.loads(sample["json"])
             clean = unit_scale(sample["clean.npy"], meta["clean"]["levels"])
+            if "noise_draws" in meta:
+                alone = SampleMeta(meta)
+                yield {"raw": RawImage(clean, alone.raw()), "meta": alone}
             for entry in meta["noisy"]:
                 noisy = unit_scale(sample[entry["member"]], entry["levels"])
                 shot, read = (torch.tensor(entry[name], dtype=torch.float32) for name in ("shot", "read"))

@@ -2,11 +2,14 @@
 
 from rawsynth.noise.base import NoiseModel
 from rawsynth.noise.heteroscedastic_gaussian import HeteroscedasticGaussian
+from rawsynth.noise.physics import Physics, PhysicsGaussian
 from rawsynth.noise.poisson_gaussian import PoissonGaussian
 
-NOISE_MODELS: dict[str, NoiseModel] = {
-    "heteroscedastic_gaussian": HeteroscedasticGaussian(),
-    "poisson_gaussian": PoissonGaussian(),
+NOISE_MODELS: dict[str, type[NoiseModel]] = {
+    "heteroscedastic_gaussian": HeteroscedasticGaussian,
+    "physics": Physics,
+    "physics_gaussian": PhysicsGaussian,
+    "poisson_gaussian": PoissonGaussian,
 }
 
 __all__ = ["NOISE_MODELS", "NoiseModel"]

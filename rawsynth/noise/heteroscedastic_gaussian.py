@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
 from rawsynth import seeding
@@ -24,5 +23,5 @@ class HeteroscedasticGaussian(NoiseModel):
     def add(self, clean: Tensor, words: Tensor, params: Mapping[str, Tensor]) -> Tensor:
         """Add the noise; see :meth:`NoiseModel.add`. ``params``: ``shot``, ``read``, each ``(B, 4)``."""
         shot, read = params["shot"][..., None, None], params["read"][..., None, None]
-        deviation = torch.sqrt(shot * clean.clamp(min=0) + read)
-        return clean + deviation * seeding.normal_planes(words, clean.shape[-2], clean.shape[-1])
+        deviation = clean.clamp(min=0).mul_(shot).add_(read).sqrt_()
+        return seeding.normal_planes(words, clean.shape[-2], clean.shape[-1]).mul_(deviation).add_(clean)

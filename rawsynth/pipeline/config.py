@@ -9,12 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from rawsynth.errors import UsageError
+from rawsynth import storage
+from rawsynth.errors import InputAccessError, UsageError
 from rawsynth.pipeline.sections import Section, validated
 from rawsynth.raw.levels import Levels
 
@@ -121,7 +121,12 @@ class MethodConfig(Section):
 
     method: str = Field(default="unprocess", description="reverse ISP")
     weights: str | None = Field(default=None, description="weights of a learned method")
-    camera: str | None = Field(default=None, description="camera profile, for colour and, with iso, for noise")
+    camera: str | None = Field(
+        default=None, description="whose colour, and noise if known: a name, a .toml or .json file, or 'random'"
+    )
+    cct: NumberRange | None = Field(
+        default=None, description="light's colour temperature, K, with a camera: 5000 or 2850..7500, drawn if not given"
+    )
     cfa: str = Field(default="RGGB", description="order of the planes, or 'camera'")
     cam_from_srgb: Matrix | None = Field(default=None, description="3x3 as JSON, rows summing to 1")
     white_balance: Pair | None = Field(default=None, description="red and blue gain: 2.1,1.7")
@@ -129,13 +134,21 @@ class MethodConfig(Section):
 
 
 class NoiseConfig(Section):
-    """What noise is added. Without a camera's ISO or shot and read, Brooks' law is drawn from."""
+    """What noise is added. Without a camera that has noise, or shot and read, Brooks' law is drawn from."""
 
     noise: str = Field(default="poisson_gaussian", description="noise model")
+    noise_camera: str | None = Field(default=None, description="whose noise, if not the camera's")
     iso: NumberRange | None = Field(default=None, description="ISO or range, with a camera: 1600..25600")
+    iso_law: Literal["log_uniform", "uniform", "stops"] = Field(
+        default="log_uniform", description="how an ISO is drawn; stops: those of the camera's table"
+    )
+    extrapolate: bool = Field(default=False, description="allow an ISO outside the camera's table")
+    dark_frames: str | None = Field(
+        default=None, description="real dark frames for --noise dark_frames: a folder, a pattern or tars"
+    )
     shot: FourPlanes | None = Field(default=None, description="S on the unit scale, one number or four")
     read: FourPlanes | None = Field(default=None, description="O, a variance on the unit scale, one number or four")
-    realizations: int = Field(default=1, gt=0, description="noisy versions of each clean image")
+    realizations: int = Field(default=1, gt=0, description="noisy versions, or noise draws, of each clean image")
 
 
 class OutputConfig(Section):
@@ -148,6 +161,9 @@ class OutputConfig(Section):
         default=1_000_000_000, gt=0, description="start a new part beyond this: 500MB, 1GB"
     )
     srgb: bool = Field(default=False, description="also write the source crop as KEY.srgb.jpg")
+    clean_only: bool = Field(
+        default=False, description="store clean RAW and how to add the noise on reading; half the bytes, endless noise"
+    )
 
     @model_validator(mode="after")
     def _levels_fit(self) -> OutputConfig:
@@ -214,10 +230,10 @@ class GenerateConfig(Section):
 
             if (digest := weights_digest(weights)) is not None:
                 fields["method"]["weights"] = f"sha256:{digest}"
-        camera = self.method.camera
-        if camera is not None and camera.endswith(".toml") and Path(camera).exists():
-            # The profile's figures decide bytes, not where it lies.
-            fields["method"]["camera"] = f"sha256:{hashlib.sha256(_read(camera, 'camera file')).hexdigest()}"
+        for section, name in (("method", "camera"), ("noise", "noise_camera")):
+            if (camera := fields[section][name] or "").endswith((".toml", ".json")):
+                # The profile's figures decide bytes, not where it lies.
+                fields[section][name] = f"sha256:{hashlib.sha256(_read(camera, 'camera file')).hexdigest()}"
         return fields
 
     def digest(self) -> str:
@@ -263,8 +279,8 @@ def load_toml(path: str) -> dict[str, Any]:
         raise UsageError(f"config file {path}: {error}") from error
 
 
-def _read(path: str, what: str) -> bytes:
+def _read(url: str, what: str) -> bytes:
     try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise UsageError(f"{what} {path}: {error.strerror}") from error
+        return storage.read_bytes(url)
+    except InputAccessError as error:
+        raise UsageError(f"{what} {url}: {error}") from error

@@ -13,9 +13,12 @@ from rawsynth.pipeline import environment, inputs
 from rawsynth.pipeline.config import FORMAT_VERSION, GenerateConfig, build_config, digest_of
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import count_samples
-from rawsynth.pipeline.record import RECORD_FOLDER, ShardRecord, read_sealed, write_sealed
+from rawsynth.pipeline.record import RECORD_FOLDER, ShardRecord
+from rawsynth.pipeline.synthesize import noise_policy
+from rawsynth.storage.sealed import read_sealed, write_sealed
+from rawsynth.transforms.add_noise import CORPUS_FILE
 
-DATASET_FILE = "dataset.json"
+DATASET_FILE = CORPUS_FILE
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Dataset:
             "place": self.place,
             "root": self.root,
             "base": self.base,
+            "noise_policy": noise_policy(self.config),
             "shards": [shard.to_json() for shard in self.shards],
         }
         write_sealed(storage.join(self.config.output, DATASET_FILE), body)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rawsynth import storage
 from rawsynth.errors import CorpusError
+from rawsynth.storage.sealed import read_sealed, write_sealed
 
 RECORD_FOLDER = "records"
 
@@ -82,28 +81,3 @@ class ShardRecord:
 def record_url(corpus: str, shard: str) -> str:
     """URL of a shard's record."""
     return storage.join(corpus, RECORD_FOLDER, f"{shard}.json")
-
-
-def write_sealed(url: str, data: Mapping[str, Any]) -> None:
-    """Write a JSON object with a checksum over itself, atomically."""
-    storage.write_atomic(url, (json.dumps({**data, "seal": _seal(data)}, indent=1) + "\n").encode())
-
-
-def read_sealed(url: str) -> dict[str, Any]:
-    """Read what :func:`write_sealed` wrote.
-
-    Raises:
-        CorpusError: it is not JSON, or its checksum does not fit.
-    """
-    try:
-        data = json.loads(storage.read_bytes(url).decode())
-        seal = data.pop("seal")
-    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise CorpusError(f"{url} is damaged: {error}. Delete it to make the shard again.") from error
-    if seal != _seal(data):
-        raise CorpusError(f"{url} is damaged: it does not fit its own checksum. Delete it to make the shard again.")
-    return dict(data)
-
-
-def _seal(data: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

@@ -24,7 +24,7 @@ from rawsynth.pipeline.flow import Prefetch, ordered_map
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import read_shard
 from rawsynth.pipeline.record import ShardRecord
-from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer
+from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer, stored_noisy
 from rawsynth.pipeline.views import ViewMaker
 from rawsynth.pipeline.writer import ShardWriter
 from rawsynth.raw import codecs
@@ -89,7 +89,7 @@ def run_shard(
             shard=shard.name,
             config_digest=digest,
             inputs=[[shard.url(f), f.size] for f in shard.files],
-            members=["json", "clean.npy", *codecs.noisy_members(config.noise.realizations)]
+            members=["json", "clean.npy", *stored_noisy(config)]
             + ["srgb.jpg"] * config.write.srgb,
             parts=writer.finish(),
             sources=tally.sources,

@@ -12,15 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rawsynth import seeding
+from rawsynth.cameras import load_camera
+from rawsynth.cameras.choosing import RANDOM_CAMERA
 from rawsynth.pipeline.batching import batch_size
 from rawsynth.raw.codecs import noisy_members
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.environment import check_device
 from rawsynth.pipeline.views import View
-from rawsynth.raw.levels import CLEAN_LEVELS, Levels
-from rawsynth.raw.quantize import quantize
+from rawsynth.raw.image import RawImage
+from rawsynth.raw.levels import CLEAN_LEVELS
+from rawsynth.raw.quantize import dequantize, quantize
 from rawsynth.transforms import AddNoise, ReverseISP
 from rawsynth.transforms.base import Params
+from rawsynth.transforms.noise_source import IMAGE_CAMERA
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Synthesizer:
         self.device = check_device(compute.device)
         self.to_raw, self.add_noise = make_transforms(config)
         self.realizations = config.noise.realizations
+        self.members = stored_noisy(config)
         self.levels = config.write.levels()
         self.autocast_dtype = getattr(torch, compute.dtype)
         self.padded_batch: int | None = None
@@ -66,39 +72,39 @@ class Synthesizer:
         method_params = self.to_raw.make_params(len(rows), keys=keys)
         with torch.autocast(self.device.type, self.autocast_dtype, enabled=self.autocast_dtype != torch.float32):
             clean = self.to_raw.apply_params(srgb, method_params)
-        arrays, noise_params = {}, {}
-        for index, member in enumerate(noisy_members(self.realizations)):
-            noise_params[member] = self._noise_params(keys, index)
-            noisy = self.add_noise.apply_params(clean, noise_params[member])
-            arrays[member] = to_dn(noisy.packed, self.levels)
-        arrays["clean.npy"] = to_dn(clean.packed, CLEAN_LEVELS)
+        stored = quantize(clean.packed, CLEAN_LEVELS, reuse=True)
+        # Noise goes onto the clean image as it is stored, so that replaying it gives the stored noisy image.
+        clean = RawImage(dequantize(stored, CLEAN_LEVELS), clean.metadata)
+        draws = [self._noise_params(keys, index, method_params) for index in range(self.realizations)]
+        arrays = {"clean.npy": stored.cpu().numpy()}
+        for member, params in zip(self.members, draws, strict=False):
+            noisy = self.add_noise.apply_params(clean, params).packed
+            arrays[member] = quantize(noisy, self.levels, reuse=True).cpu().numpy()
         return [
             SynthesizedSample(
                 view,
                 {member: dn[i] for member, dn in arrays.items()},
-                self._metadata(view, method_params[i], {m: p[i] for m, p in noise_params.items()}),
+                self._metadata(view, method_params[i], [params[i] for params in draws]),
             )
             for i, view in enumerate(views)
         ]
 
-    def _noise_params(self, keys: Sequence[str], realization: int) -> Params:
+    def _noise_params(self, keys: Sequence[str], realization: int, method_params: Params) -> Params:
         names = [key if realization == 0 else f"{key}#{realization}" for key in keys]
-        return self.add_noise.make_params(len(keys), keys=names)
+        overrides = {name: [p[name] for p in method_params] for name in ("camera", "cfa")}
+        return self.add_noise.make_params(len(keys), keys=names, overrides=overrides)
 
-    def _metadata(
-        self, view: View, raw: Mapping[str, Any], noise_params: Mapping[str, Mapping[str, Any]]
-    ) -> dict[str, Any]:
-        return {
+    def _metadata(self, view: View, raw: Mapping[str, Any], draws: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+        noise = [{"levels": self.levels.to_json(), **self._noise_json(params)} for params in draws]
+        out = {
             "key": view.key,
             "split": view.split,
             "source": dict(view.source),
             "raw": dict(raw),
             "clean": {"member": "clean.npy", "levels": CLEAN_LEVELS.to_json()},
-            "noisy": [
-                {"member": member, "levels": self.levels.to_json(), **self._noise_json(params)}
-                for member, params in noise_params.items()
-            ],
+            "noisy": [{"member": member, **entry} for member, entry in zip(self.members, noise, strict=False)],
         }
+        return out if self.members else out | {"noise_draws": noise}
 
     def _noise_json(self, params: Mapping[str, Any]) -> dict[str, Any]:
         shot, read = self.add_noise.model.shot_read(params["params"])
@@ -116,19 +122,49 @@ def make_transforms(config: GenerateConfig) -> tuple[ReverseISP, AddNoise]:
         method.method,
         method.weights,
         camera=method.camera,
+        cct=method.cct,
         cfa=method.cfa,
         cam_from_srgb=method.cam_from_srgb,
         white_balance=method.white_balance,
         rgb_gain=method.rgb_gain,
         seed=config.seed,
     )
-    # A camera states colour; it states noise too only where an ISO is asked for.
-    camera = method.camera if noise.iso is not None else None
-    add_noise = AddNoise(noise.noise, camera=camera, iso=noise.iso, shot=noise.shot, read=noise.read, seed=config.seed)
+    add_noise = AddNoise(
+        noise.noise,
+        camera=_noise_camera(config),
+        iso=noise.iso,
+        iso_law=noise.iso_law,
+        extrapolate=noise.extrapolate,
+        shot=noise.shot,
+        read=noise.read,
+        dark_frames=noise.dark_frames,
+        seed=config.seed,
+    )
     return to_raw, add_noise
 
 
-def to_dn(unit: Tensor, levels: Levels) -> NDArray[np.uint16]:
-    """Quantise on the device, using up ``unit``, and bring the DN to the host as ``(B, 4, h, w)`` uint16."""
-    array: NDArray[np.uint16] = quantize(unit, levels, reuse=True).cpu().numpy()
-    return array
+def _noise_camera(config: GenerateConfig) -> str | None:
+    """Whose noise is added: the camera's own where it is known, of the same camera where that is drawn."""
+    camera, noise = config.method.camera, config.noise
+    if noise.noise_camera is not None:
+        return noise.noise_camera
+    if camera is None or (noise.iso is None and noise.shot is not None):
+        return None
+    if camera == RANDOM_CAMERA:
+        return IMAGE_CAMERA
+    return camera if noise.iso is not None or load_camera(camera).noise is not None else None
+
+
+def noise_policy(config: GenerateConfig) -> dict[str, Any]:
+    """Return how a corpus's noise is drawn, for ``AddNoise.from_corpus``: JSON-ready, ``auto`` decided before."""
+    return {
+        "add_noise": make_transforms(config)[1].policy(),
+        "device": torch.device(config.compute.device).type,
+        "rng": seeding.RNG_VERSION,
+        "levels": config.write.levels().to_json(),
+    }
+
+
+def stored_noisy(config: GenerateConfig) -> Sequence[str]:
+    """Names of the noisy images that a corpus stores; none where it stores clean RAW only."""
+    return () if config.write.clean_only else noisy_members(config.noise.realizations)

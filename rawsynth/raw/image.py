@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 
 from rawsynth.errors import UsageError
 from rawsynth.raw import cfa as cfa_module
-from rawsynth.raw.metadata import TENSOR_FIELDS, RawMetadata, plain_index
+from rawsynth.raw.metadata import TENSOR_FIELDS, RawMetadata, fill, plain_index
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,16 @@ class RawImage:
     metadata: RawMetadata
 
     @classmethod
-    def from_packed(cls, packed: Tensor, cfa: str = "RGGB") -> RawImage:
-        """Wrap planes of which only the CFA is known.
+    def from_packed(
+        cls, packed: Tensor, cfa: str = "RGGB", *, camera: str | None = None, iso: float | None = None
+    ) -> RawImage:
+        """Wrap planes that come from elsewhere.
+
+        Args:
+            packed: ``(..., 4, h, w)``, black 0, white 1.
+            cfa: the planes' order.
+            camera: profile that describes them, for ``AddNoise(camera="image")``.
+            iso: they were taken at.
 
         Raises:
             UsageError: ``packed`` is not ``(..., 4, h, w)`` floating point, or ``cfa`` is not a Bayer layout.
@@ -46,7 +54,11 @@ class RawImage:
         if packed.dim() < 3 or packed.shape[-3] != 4 or not packed.is_floating_point():
             raise UsageError(f"packed RAW is float (..., 4, h, w); got {packed.dtype} {tuple(packed.shape)}.")
         cfa_module.check_cfa(cfa)
-        return cls(packed, RawMetadata.neutral(packed.shape[:-3], cfa, packed.device))
+        lead = tuple(packed.shape[:-3])
+        metadata = replace(RawMetadata.neutral(lead, cfa, packed.device), camera=fill(camera, lead))
+        if iso is not None:
+            metadata = replace(metadata, iso=torch.full(lead, iso, device=packed.device))
+        return cls(packed, metadata)
 
     @property
     def shape(self) -> torch.Size:

@@ -17,7 +17,7 @@ from torch import Tensor
 from rawsynth.errors import UsageError
 from rawsynth.raw.noise_params import NoiseRecord
 
-TENSOR_FIELDS = ("cam_from_srgb", "white_balance", "rgb_gain", "iso", "shot", "read")
+TENSOR_FIELDS = ("cam_from_srgb", "white_balance", "rgb_gain", "cct", "iso", "shot", "read")
 SAMPLE_FIELDS = ("cfa", "method", "method_version", "camera", "noise")
 
 
@@ -32,6 +32,7 @@ class RawMetadata:
         cam_from_srgb: ``(..., 3, 3)``, linear sRGB to camera RGB, rows sum to 1 (white stays white).
         white_balance: ``(..., 2)``, the red and blue gain that undo the sensor's response to white; green is 1.
         rgb_gain: ``(...)``, what linear values were divided by (Brooks et al. 2019); 1 where exposure was kept.
+        cct: ``(...)`` kelvin, the correlated colour temperature of the scene's light, or ``None`` where unknown.
         iso: ``(...)``, or ``None`` where unknown.
         shot, read: ``(..., 4)`` S and O a plane, ``var = S x + O``; ``None`` where no noise was added.
         noise: the :class:`NoiseRecord` that replays the noise, or ``None``.
@@ -44,6 +45,7 @@ class RawMetadata:
     cam_from_srgb: Tensor
     white_balance: Tensor
     rgb_gain: Tensor
+    cct: Tensor | None = None
     iso: Tensor | None = None
     shot: Tensor | None = None
     read: Tensor | None = None
@@ -168,3 +170,13 @@ def plain_index(index: Any, size: int) -> int | slice | list[int]:
 def take(values: Any, index: int | slice | list[int]) -> Any:
     """Index a tuple as a tensor's first dimension is indexed."""
     return tuple(values[i] for i in index) if isinstance(index, list) else values[index]
+
+
+def float32(value: Any) -> Any:
+    """Round numbers, nested or not, to float32, so that what goes into JSON is what the device computes with."""
+    return np.asarray(value, dtype=np.float32).astype(np.float64).tolist()
+
+
+def flat(values: Any, shape: Sequence[int]) -> list[Any]:
+    """List what :func:`nest` arranged."""
+    return [values] if not shape else [leaf for value in values for leaf in flat(value, shape[1:])]

@@ -87,8 +87,3 @@ def _per_sample(name: str, value: Any, dims: tuple[int, ...], n: int) -> list[An
     if len(shape) - 1 in dims and shape[0] == n:
         return list(value)
     raise UsageError(f"override {name!r}: give one value for all, or {n}, one a sample; got shape {shape}.")
-
-
-def float32(value: Any) -> Any:
-    """Round numbers, nested or not, to float32, so that what goes into JSON is what the device computes with."""
-    return np.asarray(value, dtype=np.float32).astype(np.float64).tolist()

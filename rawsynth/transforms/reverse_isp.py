@@ -13,16 +13,19 @@ from torch import Tensor
 
 from rawsynth import seeding
 from rawsynth.cameras import CameraProfile, load_camera
+from rawsynth.cameras.choosing import RANDOM_CAMERA, cameras_with
+from rawsynth.cameras.color import draw_cct
 from rawsynth.errors import UsageError
 from rawsynth.methods import METHODS, ReverseMethod
 from rawsynth.raw.cfa import check_cfa
 from rawsynth.raw.image import RawImage
-from rawsynth.raw.metadata import RawMetadata, fill, nest
+from rawsynth.raw.metadata import RawMetadata, fill, float32, nest
 from rawsynth.registry import pick
-from rawsynth.transforms.base import Overrides, Params, Transform, float32
+from rawsynth.transforms.base import Overrides, Params, Transform
 
 _ROW_SUM_TOLERANCE = 1e-3
 _ENTRY_NAMES = {"method", "method_version", "camera", "cfa", "cam_from_srgb", "white_balance", "rgb_gain"}
+_PHYSICS_SHAPES: Mapping[str, tuple[int, ...]] = {"cam_from_srgb": (3, 3), "white_balance": (2,), "rgb_gain": ()}
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -33,7 +36,10 @@ class ReverseISP(Transform):
         method: name in the table of methods, or a :class:`~rawsynth.methods.ReverseMethod` of your own.
         weights: of a learned method: a ``.safetensors`` file, path or fsspec URL, or a name that the package knows;
             ``unprocess`` has none.
-        camera: profile whose daylight matrix and white balance are used, by name or ``.toml`` file.
+        camera: profile whose colour is used: a built-in name, a ``.toml`` or ``.json`` file, or ``"random"`` for any
+            built-in camera with both colour and noise.
+        cct: correlated colour temperature of the scene's light in kelvin, for a camera: one, or ``(low, high)`` to draw
+            from, uniformly in 1/CCT; 2850 to 7500 if not given. The camera's matrices and white balance follow it.
         cfa: order of the planes, or ``"camera"`` for the camera's own.
         cam_from_srgb: 3x3, linear sRGB to camera RGB; rows sum to 1.
         white_balance: ``(red_gain, blue_gain)``.
@@ -56,6 +62,7 @@ class ReverseISP(Transform):
     purpose: ClassVar[str] = "reverse_isp"
     override_dims: ClassVar[Mapping[str, tuple[int, ...]]] = {
         "camera": (0,),
+        "cct": (0,),
         "cfa": (0,),
         "cam_from_srgb": (2,),
         "white_balance": (1,),
@@ -67,7 +74,8 @@ class ReverseISP(Transform):
         method: str | ReverseMethod = "unprocess",
         weights: str | PathLike[str] | None = None,
         *,
-        camera: str | None = None,
+        camera: str | CameraProfile | None = None,
+        cct: float | Sequence[float] | None = None,
         cfa: str = "RGGB",
         cam_from_srgb: Any = None,
         white_balance: Sequence[float] | None = None,
@@ -78,13 +86,20 @@ class ReverseISP(Transform):
         if isinstance(method, ReverseMethod) and weights is not None:
             raise UsageError("a method that is given as an object has its weights; leave weights=None.")
         self.method = method if isinstance(method, ReverseMethod) else pick(METHODS, method, "method").create(weights)
-        given = {"camera": camera, "cam_from_srgb": cam_from_srgb, "white_balance": white_balance, "rgb_gain": rgb_gain}
+        given: dict[str, Any] = {
+            "camera": _profile(camera), "cct": cct, "cam_from_srgb": cam_from_srgb, "white_balance": white_balance,
+            "rgb_gain": rgb_gain,
+        }  # fmt: skip
         self.fixed = {name: value for name, value in given.items() if value is not None} | {"cfa": cfa}
-        self._resolved = self._resolve(self.fixed)
+        # Says now what every draw would say; the generator's state is of no concern.
+        self._resolve(self.fixed, seeding.scalar_rng(0))
 
     def extra_repr(self) -> str:
         """Show what is fixed."""
-        return ", ".join(f"{k}={v!r}" for k, v in {**self.fixed, "seed": self.seed}.items())
+        shown = {**self.fixed, "seed": self.seed}
+        if isinstance(shown.get("camera"), CameraProfile):
+            shown["camera"] = shown["camera"].name
+        return ", ".join(f"{k}={v!r}" for k, v in shown.items())
 
     def compile_kernels(self, dynamic: bool | None = None) -> ReverseISP:
         """Compile the device part with ``torch.compile(dynamic=...)`` and return self; draws stay Python."""
@@ -99,31 +114,33 @@ class ReverseISP(Transform):
         return self.apply_params(srgb, self.make_params(srgb.shape[:-3].numel(), keys=keys, overrides=overrides))
 
     def _draw(self, seed: int, fixed: Overrides) -> dict[str, Any]:
-        drawn = self.method.draw(seeding.scalar_rng(seed))
-        resolved = drawn | (self._resolve({**self.fixed, **fixed}) if fixed else self._resolved)
+        rng = seeding.scalar_rng(seed)
+        resolved = self.method.draw(rng) | self._resolve({**self.fixed, **fixed}, rng)
         numbers = {name: float32(resolved[name]) for name in ("cam_from_srgb", "white_balance", "rgb_gain")}
         names = {"method": self.method.name, "method_version": self.method.version}
-        return names | {"camera": resolved.get("camera"), "cfa": resolved["cfa"]} | numbers
+        return names | {name: resolved.get(name) for name in ("camera", "cct", "cfa")} | numbers
 
-    def _resolve(self, fixed: Overrides) -> dict[str, Any]:
-        """Check fixed values and let the camera fill in what is not given."""
+    def _resolve(self, stated: Overrides, rng: np.random.Generator) -> dict[str, Any]:
+        """Check what is stated, and let the camera fill in what is not given."""
         out: dict[str, Any] = {}
-        chosen = sorted(set(fixed) - {"cfa"})
+        chosen = sorted(set(stated) - {"cfa"})
         if chosen and not self.method.takes_color:
             raise UsageError(
                 f"{self.method.name} makes the RAW of the camera that its weights were trained on; "
                 f"{', '.join(chosen)} cannot be chosen."
             )
-        profile: CameraProfile | None = None
-        if fixed.get("camera") is not None:
-            profile = load_camera(fixed["camera"])
-            out["camera"] = profile.name
-            out["cam_from_srgb"], out["white_balance"] = profile.daylight_color()
-        if fixed["cfa"] == "camera" and profile is None:
+        profile = _drawn_profile(stated.get("camera"), rng)
+        if profile is not None:
+            cct = _drawn_cct(stated.get("cct"), rng)
+            out["camera"], out["cct"] = profile.name, cct
+            out["cam_from_srgb"], out["white_balance"] = profile.color(cct)
+        elif "cct" in stated:
+            raise UsageError("a colour temperature means something for a camera only; give camera=... too.")
+        if stated["cfa"] == "camera" and profile is None:
             first = "give camera=... or a layout" if self.method.takes_color else "give a layout"
             raise UsageError(f'cfa="camera" takes the layout from a camera; {first} like "RGGB".')
-        out["cfa"] = profile.cfa if profile and fixed["cfa"] == "camera" else check_cfa(fixed["cfa"])
-        return out | check_physics({name: value for name, value in fixed.items() if name not in ("camera", "cfa")})
+        out["cfa"] = profile.cfa if profile and stated["cfa"] == "camera" else check_cfa(stated["cfa"])
+        return out | check_physics({name: stated[name] for name in _PHYSICS_SHAPES if name in stated})
 
     def apply_params(self, srgb: Tensor, params: Params) -> RawImage:
         """Reverse the ISP with given parameters. Pure: no randomness, and no wait for the device.
@@ -175,21 +192,44 @@ def check_srgb(srgb: Tensor) -> None:
         raise UsageError(f"a mosaic has even sides; got {srgb.shape[-2]}x{srgb.shape[-1]}. Crop one row or column.")
 
 
+def _profile(camera: str | CameraProfile | None) -> str | CameraProfile | None:
+    return camera if camera is None or camera == RANDOM_CAMERA or not isinstance(camera, str) else load_camera(camera)
+
+
+def _drawn_profile(camera: str | CameraProfile | None, rng: np.random.Generator) -> CameraProfile | None:
+    if camera == RANDOM_CAMERA:
+        among = list(cameras_with(color=True, noise=True).values())
+        return among[int(rng.integers(len(among)))]
+    return load_camera(camera) if isinstance(camera, str) else camera
+
+
+def _drawn_cct(cct: Any, rng: np.random.Generator) -> float:
+    """Draw a colour temperature, rounded to float32 so that the one that is recorded is the one that decided."""
+    if cct is None:
+        return float(np.float32(draw_cct(rng)))
+    try:
+        low, high = np.broadcast_to(np.asarray(cct, dtype=np.float64), 2).tolist()
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"cct is one temperature in kelvin, or (low, high); got {cct!r}.") from error
+    if not low <= high:
+        raise UsageError(f"cct is one temperature in kelvin, or (low, high) with low <= high; got {cct!r}.")
+    return float(np.float32(low if low == high else draw_cct(rng, low=low, high=high)))
+
+
 def check_physics(values: Mapping[str, Any]) -> dict[str, Any]:
     """Check colour and exposure given by the user.
 
     Raises:
         UsageError: a matrix that is not 3x3 with rows summing to 1, or gains that are not positive.
     """
-    shapes = {"cam_from_srgb": (3, 3), "white_balance": (2,), "rgb_gain": ()}
     out: dict[str, Any] = {}
     for name, value in values.items():
         try:
             array = np.asarray(value, dtype=np.float64)
         except (TypeError, ValueError):
             array = np.full((), np.nan)
-        if array.shape != shapes[name] or not (np.abs(array) < _LARGEST).all():
-            raise UsageError(f"{name} has shape {shapes[name]} and finite values; got {value!r}.")
+        if array.shape != _PHYSICS_SHAPES[name] or not (np.abs(array) < _LARGEST).all():
+            raise UsageError(f"{name} has shape {_PHYSICS_SHAPES[name]} and finite values; got {value!r}.")
         if name == "cam_from_srgb" and np.abs(array.sum(axis=1) - 1).max() > _ROW_SUM_TOLERANCE:
             raise UsageError(f"cam_from_srgb keeps white: rows sum to 1; got sums {array.sum(axis=1).tolist()}.")
         if name != "cam_from_srgb" and (array <= 0).any():
@@ -213,5 +253,6 @@ def method_metadata(params: Params, lead: tuple[int, ...], device: torch.device)
         cam_from_srgb=tensor("cam_from_srgb", 3, 3),
         white_balance=tensor("white_balance", 2),
         rgb_gain=tensor("rgb_gain"),
+        cct=tensor("cct") if params and all(p.get("cct") is not None for p in params) else None,
         noise=fill(None, lead),
     )

@@ -14,7 +14,7 @@ import pytest
 
 from rawsynth.corpus.verify import verify
 from rawsynth.errors import CorpusError
-from rawsynth.pipeline.record import read_sealed, write_sealed
+from rawsynth.storage.sealed import read_sealed, write_sealed
 
 Make = Callable[..., Any]
 MARK = 1024

@@ -23,7 +23,7 @@ def add(
     model: str, clean: Tensor, seeds: Sequence[int], shot: Sequence[float] = SHOT, read: Sequence[float] = READ
 ) -> Tensor:
     """Add noise of one level to a batch."""
-    entry = NOISE_MODELS[model]
+    entry = NOISE_MODELS[model].create()
     params = entry.tensors([{"shot": list(shot), "read": list(read)}] * len(seeds), CPU)
     return entry.add(clean, seeding.seed_words(seeds, CPU), params)
 
@@ -199,4 +199,4 @@ def test_vanishing_shot_noise_vanishes(model: str, shot: float) -> None:
 
 @MODELS
 def test_params_read_back_as_shot_and_read(model: str) -> None:
-    assert NOISE_MODELS[model].shot_read({"shot": list(SHOT), "read": list(READ)}) == (SHOT, READ)
+    assert NOISE_MODELS[model].create().shot_read({"shot": list(SHOT), "read": list(READ)}) == (SHOT, READ)

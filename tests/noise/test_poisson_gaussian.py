@@ -144,7 +144,7 @@ def test_the_branch_for_compilers_and_other_devices_counts_alike(monkeypatch: py
 def test_signals_are_whole_electrons() -> None:
     """Without read noise every value is a multiple of S."""
     shot = [0.25, 0.125, 2.0**-6, 2.0**-10]
-    entry = NOISE_MODELS["poisson_gaussian"]
+    entry = NOISE_MODELS["poisson_gaussian"].create()
     params = entry.tensors([{"shot": shot, "read": [0.0] * 4}], torch.device("cpu"))
     clean = torch.linspace(0, 1, 64 * 64).view(1, 1, 64, 64).expand(1, 4, 64, 64)
     noisy = entry.add(clean, seeding.seed_words([1], torch.device("cpu")), params)
@@ -156,7 +156,7 @@ def test_signals_are_whole_electrons() -> None:
 @pytest.mark.parametrize("electrons", [0.3, 2.0, 9.0, 40.0])
 def test_counts_in_an_image_follow_the_poisson_law(electrons: float) -> None:
     """End to end: S Poisson(x / S), with the seed's own draws."""
-    entry, shot = NOISE_MODELS["poisson_gaussian"], 2.0**-8
+    entry, shot = NOISE_MODELS["poisson_gaussian"].create(), 2.0**-8
     params = entry.tensors([{"shot": [shot] * 4, "read": [0.0] * 4}], torch.device("cpu"))
     seed = seeding.sample_seed(0, str(electrons), "noise")
     clean = torch.full((1, 4, 256, 256), electrons * shot)

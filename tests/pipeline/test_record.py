@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rawsynth import storage
 from rawsynth.errors import CorpusError
-from rawsynth.pipeline.record import PartRecord, ShardRecord, read_sealed, record_url, write_sealed
+from rawsynth.pipeline.record import PartRecord, ShardRecord, record_url
+from rawsynth.storage.sealed import read_sealed, write_sealed
 
 RECORD = ShardRecord(
     shard="a/b",

@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from skimage import data as photos
 from torch import Tensor, nn
 
-from rawsynth.cameras import load_camera
+from rawsynth.cameras import builtin_cameras, format_camera, load_camera
 from rawsynth.errors import UnknownNameError, UsageError
 from rawsynth.raw.cfa import BAYER_LAYOUTS
 from rawsynth.raw.image import RawImage
@@ -44,8 +46,8 @@ def differing(a: list[dict], b: list[dict]) -> set[str]:
 
 def test_parameters_are_complete_and_ready_for_json() -> None:
     for params in make():
-        assert list(params) == ["method", "method_version", "camera", "cfa", *DRAWN]
-        assert (params["method"], params["camera"], params["cfa"]) == ("unprocess", None, "RGGB")
+        assert list(params) == ["method", "method_version", "camera", "cct", "cfa", *DRAWN]
+        assert (params["method"], params["camera"], params["cct"], params["cfa"]) == ("unprocess", None, None, "RGGB")
         numbers = np.concatenate([np.ravel(params[name]) for name in DRAWN])
         assert numbers.shape == (12,)
         assert (numbers == numbers.astype(np.float32)).all()  # what is recorded is what is computed with
@@ -96,12 +98,46 @@ def test_dimensions_tell_one_for_all_from_one_a_sample() -> None:
 
 
 def test_a_camera_gives_its_daylight_colour_and_leaves_exposure_to_chance() -> None:
-    matrix, gains = load_camera(SONY).daylight_color()
-    for params, free in zip(make(camera=SONY), make(), strict=True):
-        assert params["camera"] == SONY
+    matrix, gains = load_camera(SONY).color(6504)
+    for params, free in zip(make(camera=SONY, cct=6504), make(), strict=True):
+        assert (params["camera"], params["cct"]) == (SONY, 6504)
         assert params["cam_from_srgb"] == np.float32(matrix).tolist()
         assert params["white_balance"] == np.float32(gains).tolist()
         assert params["rgb_gain"] == free["rgb_gain"]
+
+
+def test_a_light_is_drawn_for_each_image_and_colour_follows_it() -> None:
+    drawn = ReverseISP(camera=SONY, seed=0).make_params(500, keys=[str(k) for k in range(500)])
+    reciprocal = 1e6 / np.array([params["cct"] for params in drawn])
+    law = stats.uniform(1e6 / 7500, 1e6 / 2850 - 1e6 / 7500)
+    assert stats.kstest(reciprocal, law.cdf).pvalue > 1e-3
+    for params in drawn[:20]:
+        matrix, gains = load_camera(SONY).color(params["cct"])
+        assert params["white_balance"] == np.float32(gains).tolist()
+        assert params["cam_from_srgb"] == np.float32(matrix).tolist()
+
+
+def test_a_light_may_be_given_as_a_range_or_for_each_image() -> None:
+    assert all(4000 <= params["cct"] <= 5000 for params in make(camera=SONY, cct=(4000, 5000)))
+    given_each = ReverseISP(camera=SONY, seed=0).make_params(2, keys=["a", "b"], overrides={"cct": [3000, 7000]})
+    assert [params["cct"] for params in given_each] == [3000, 7000]
+    warm, cold = (params["white_balance"] for params in given_each)
+    assert warm[0] < cold[0] and warm[1] > cold[1]  # lamps are rich in red and poor in blue
+
+
+def test_the_metadata_tell_the_light() -> None:
+    raw = ReverseISP(camera=SONY, cct=5000, seed=0)(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), keys=["a", "b"])
+    assert raw.metadata.cct is not None and raw.metadata.cct.tolist() == [5000, 5000]
+    assert raw.metadata.to_json()[0]["cct"] == 5000
+    assert ReverseISP(seed=0)(torch.zeros(1, 3, 4, 4), keys=["a"]).metadata.cct is None
+
+
+def test_random_draws_among_the_cameras_with_colour_and_noise() -> None:
+    drawn = ReverseISP(camera="random", cfa="camera", seed=0).make_params(400, keys=[str(k) for k in range(400)])
+    known = {name for name, c in builtin_cameras().items() if c.cam_from_xyz and c.noise is not None}
+    names = {params["camera"] for params in drawn}
+    assert names <= known and len(names) > 0.9 * len(known)
+    assert all(params["cfa"] == load_camera(params["camera"]).cfa for params in drawn)
 
 
 @pytest.mark.parametrize("name", ["cam_from_srgb", "white_balance"])
@@ -115,7 +151,7 @@ def test_a_camera_s_white_balance_takes_grey_to_its_response() -> None:
     camera = load_camera(SONY)
     response = camera.cam_from_xyz["D65"] @ [0.95047, 1.0, 1.08883]
     expected = [response[0] / response[1], response[2] / response[1]]
-    raw = ReverseISP(camera=SONY, rgb_gain=1.25, seed=0)(torch.full((1, 3, 2, 2), 0.5), keys=["a"])
+    raw = ReverseISP(camera=SONY, cct=6504, rgb_gain=1.25, seed=0)(torch.full((1, 3, 2, 2), 0.5), keys=["a"])
     red, green, _, blue = raw.packed.flatten().tolist()
     assert green == pytest.approx(0.5**2.2 / 1.25, rel=1e-5)
     assert [red / green, blue / green] == pytest.approx(expected, rel=1e-4)
@@ -123,9 +159,8 @@ def test_a_camera_s_white_balance_takes_grey_to_its_response() -> None:
 
 @pytest.fixture
 def gbrg_camera(tmp_path: Path) -> str:
-    text = (Path(__file__).parents[2] / "rawsynth/cameras/profiles/sony_ilce_7sm2.toml").read_text()
     path = tmp_path / "gbrg.toml"
-    path.write_text(text.replace('"RGGB"', '"GBRG"').replace(SONY, "Mirrored"))
+    path.write_text(format_camera(replace(load_camera(SONY), cfa="GBRG", name="Mirrored")))
     return str(path)
 
 
@@ -253,7 +288,7 @@ def test_the_repr_shows_what_is_fixed() -> None:
     [
         ({"method": "unproces"}, "did you mean 'unprocess'.*Choose from: rst_isp_net, unprocess"),
         ({"weights": "net.safetensors"}, "'unprocess' has no weights; leave weights=None"),
-        ({"camera": "Sony"}, "unknown camera 'Sony'.*Choose from: Canon"),
+        ({"camera": "Sony"}, "unknown camera 'Sony'.*Near: Sony .*rawsynth cameras"),
         ({"camera": "missing.toml"}, "missing.toml"),
         ({"cfa": "rggb"}, "Choose from: BGGR, GBRG, GRBG, RGGB"),
         ({"cfa": "camera"}, "takes the layout from a camera; give camera="),
@@ -273,6 +308,12 @@ def test_the_repr_shows_what_is_fixed() -> None:
         ({"cam_from_srgb": [[1, 0], [0, 1, 0]]}, "cam_from_srgb"),
         ({"white_balance": "daylight"}, "white_balance"),
         ({"cfa": None}, "Choose from"),
+        ({"cct": 5000}, "for a camera only"),
+        ({"camera": SONY, "cct": 500}, "500"),
+        ({"camera": SONY, "cct": (7000, 3000)}, "low <= high"),
+        ({"camera": SONY, "cct": (3000, 4000, 5000)}, "cct is one temperature"),
+        ({"camera": SONY, "cct": float("nan")}, "cct|temperature"),
+        ({"camera": "Google Pixel"}, "no colour matrix"),
     ],
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
@@ -282,14 +323,14 @@ def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) ->
 
 @pytest.mark.parametrize("arguments", [{"method": "x"}, {"camera": "x"}, {"cfa": "x"}])
 def test_unknown_names_are_their_own_kind(arguments: dict[str, str]) -> None:
-    with pytest.raises(UnknownNameError, match="unknown .* 'x'. Choose from: "):
+    with pytest.raises(UnknownNameError, match="unknown .* 'x'. (Choose from|Near): "):
         ReverseISP(**arguments)
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"gain": 1.0}, "cannot override 'gain'; choose from: cam_from_srgb, camera, cfa, rgb_gain, white_balance"),
+        ({"gain": 1.0}, "cannot override 'gain'; choose from: cam_from_srgb, camera, cct, cfa, rgb_gain, white_balance"),
         ({"seed": 1}, "cannot override 'seed'"),
         ({"rgb_gain": [1.0, 2.0]}, r"give one value for all, or 3, one a sample; got shape \(2,\)"),
         ({"rgb_gain": [[1.0, 2.0, 3.0]]}, "got shape"),

@@ -1,0 +1,266 @@
+"""Real frames against synthetic ones, figure by figure, each beside what two halves of the real frames differ by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from rawsynth.errors import SampleError, UsageError
+from rawsynth.evaluation.noise_bins import plan_bins
+from rawsynth.evaluation.noise_histograms import TAIL_LEVELS, divergence, standard_quantiles
+from rawsynth.evaluation.noise_stack import FEWEST_FRAMES, FrameStack
+from rawsynth.evaluation.noise_statistics import LAGS, PlaneMeasurement, measure, shared_share
+
+NULL_FACTOR = 3.0
+"""A figure differs only beyond this many times the largest difference between halves of the real frames."""
+
+_MOVING_LIMIT = 0.005
+_FEWEST_PIXELS = 256
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """What a figure is called, in which unit it stands, and from where on it counts.
+
+    Attributes:
+        title: for people.
+        limit: largest difference that passes; ``None`` where the figure is told and never judged.
+        scale: what a value is multiplied by for people.
+        unit: of the multiplied value.
+        signed: whether it is a difference, synthetic minus real.
+    """
+
+    title: str
+    limit: float | None
+    scale: float = 1.0
+    unit: str = ""
+    signed: bool = True
+
+
+FIGURES: dict[str, FigureKind] = {
+    "kl_forward": FigureKind("KL(real, synthetic)", 0.01, unit="nats", signed=False),
+    "kl_backward": FigureKind("KL(synthetic, real)", 0.01, unit="nats", signed=False),
+    "kl_symmetric": FigureKind("KL, mean of both ways", 0.01, unit="nats", signed=False),
+    "kl_by_intensity": FigureKind("KL by intensity, mean of both ways", 0.02, unit="nats", signed=False),
+    "variance_error": FigureKind("variance error", 0.05, 100.0, "%"),
+    "row_correlation": FigureKind("correlation along rows", 0.02),
+    "column_correlation": FigureKind("correlation down columns", 0.02),
+    "row_share": FigureKind("row noise, share of variance", 4e-4, 100.0, "%"),
+    "column_share": FigureKind("column noise, share of variance", 4e-4, 100.0, "%"),
+    "shared_rows": FigureKind("row noise that planes share", 4e-4, 100.0, "%"),
+    "shared_columns": FigureKind("column noise that planes share", 4e-4, 100.0, "%"),
+    "frame_share": FigureKind("flicker, share of variance", None, 100.0, "%"),
+    "tail_quantile": FigureKind("quantile", 0.2, unit="sigma"),
+    "mean_level": FigureKind("mean level", 0.1, unit="sigma"),
+}
+"""Every figure that is compared. Differences are synthetic minus real; a share of 4e-4 is 2 % of the pixels' sigma."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure of one plane.
+
+    Attributes:
+        figure: key of :data:`FIGURES`.
+        plane: name of the plane, or of the two that share.
+        detail: intensity bin, lag or probability; empty where there is one only.
+        value: synthetic against real; ``None`` where the synthetic frames have too few pixels of that intensity.
+        null: largest absolute value between halves of the real frames; ``None`` where it cannot be had.
+    """
+
+    figure: str
+    plane: str
+    detail: str
+    value: float | None
+    null: float | None
+
+    @property
+    def limit(self) -> float | None:
+        """Largest absolute value that passes."""
+        fixed = FIGURES[self.figure].limit
+        return None if fixed is None else max(fixed, NULL_FACTOR * (self.null or 0.0))
+
+    @property
+    def excess(self) -> float:
+        """Absolute value over the limit: above 1 it differs. 0 for what is not judged."""
+        if self.value is None or self.limit is None:
+            return 0.0
+        return abs(self.value) / self.limit
+
+    @property
+    def differs(self) -> bool:
+        """Whether the value is beyond the limit."""
+        return self.excess > 1.0
+
+    @property
+    def blunt(self) -> bool:
+        """Whether the null is so wide that a difference of the stated limit could not have been seen."""
+        fixed = FIGURES[self.figure].limit
+        return fixed is not None and self.limit is not None and self.limit > fixed
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the score as a JSON object."""
+        return {
+            "figure": self.figure, "plane": self.plane, "detail": self.detail, "value": self.value, "null": self.null,
+            "limit": self.limit, "differs": self.differs,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class GroupComparison:
+    """One static series: real frames and synthetic ones.
+
+    Attributes:
+        name: of the series.
+        real_name, synthetic_name: where the frames come from.
+        frames: how many on each side.
+        real, synthetic: measurements a plane.
+        halves: measurements of halves of the real frames, the two of a split together.
+        scores: every figure.
+    """
+
+    name: str
+    real_name: str
+    synthetic_name: str
+    frames: int
+    real: Sequence[PlaneMeasurement]
+    synthetic: Sequence[PlaneMeasurement]
+    halves: Sequence[tuple[Sequence[PlaneMeasurement], Sequence[PlaneMeasurement]]] = field(repr=False)
+    scores: Sequence[Score] = field(repr=False)
+
+    def of(self, figure: str, plane: str | None = None) -> list[Score]:
+        """Return the scores of one figure."""
+        return [s for s in self.scores if s.figure == figure and plane in (None, s.plane)]
+
+
+def compare_stacks(
+    real: FrameStack, synthetic: FrameStack, *, name: str = "frames", splits: int = 4, seed: int = 0
+) -> GroupComparison:
+    """Compare two stacks of one static scene each, on as many frames as the shorter one has.
+
+    The null is measured as the comparison is, between random halves of the real frames. Halves have half the frames, so
+    chance moves it further: by a factor of 2 for divergences and of 1.4 for the other figures. It is not corrected.
+
+    Args:
+        real, synthetic: of one size and CFA.
+        name: of the series, in messages and reports.
+        splits: how many different splits, if there are as many.
+        seed: decides them.
+
+    Raises:
+        SampleError: a scene that moves, or that is saturated everywhere; says what to capture instead.
+        UsageError: stacks of different sizes or CFAs.
+    """
+    if (real.dn.shape[1:], real.cfa) != (synthetic.dn.shape[1:], synthetic.cfa):
+        raise UsageError(
+            f"{name}: real frames are {_kind(real)}, synthetic ones {_kind(synthetic)}; compare one sensor with itself."
+        )
+    bins = plan_bins(real)
+    count = min(len(real.dn), len(synthetic.dn))
+    measured = measure(real, bins, range(count))
+    _check_static(measured, real.name)
+    made = measure(synthetic, bins, range(count))
+    _check_static(made, synthetic.name)
+    halves = [(measure(real, bins, a), measure(real, bins, b)) for a, b in random_halves(count, splits, seed)]
+    values = dict(_differences(measured, made))
+    nulls = [dict(_differences(a, b)) for a, b in halves]
+    scores = [Score(*key, value, _widest(key, nulls)) for key, value in values.items()]
+    return GroupComparison(name, real.name, synthetic.name, count, measured, made, halves, scores)
+
+
+def random_halves(count: int, splits: int, seed: int) -> list[tuple[list[int], list[int]]]:
+    """Split ``count`` frames into two halves in different ways; of an odd number one is left out.
+
+    Raises:
+        UsageError: fewer than four frames.
+
+    >>> random_halves(4, 9, 0)
+    [([0, 1], [2, 3]), ([0, 2], [1, 3]), ([0, 3], [1, 2])]
+    """
+    if count < FEWEST_FRAMES:
+        raise UsageError(f"halves of {count} frames tell nothing; {FEWEST_FRAMES} are the least.")
+    half = count // 2
+    if count <= 7:
+        firsts = [(0, *rest) for rest in combinations(range(1, 2 * half), half - 1)][:splits]
+        return [([*first], [k for k in range(2 * half) if k not in first]) for first in firsts]
+    rng, found = np.random.default_rng(seed), dict[tuple[int, ...], tuple[list[int], list[int]]]()
+    while len(found) < splits:
+        order = [int(k) for k in rng.permutation(count)]
+        pair = sorted((sorted(order[:half]), sorted(order[half : 2 * half])))
+        found[tuple(pair[0] + pair[1])] = (pair[0], pair[1])
+    return list(found.values())
+
+
+Key = tuple[str, str, str]
+
+
+def _differences(
+    first: Sequence[PlaneMeasurement], second: Sequence[PlaneMeasurement]
+) -> Iterator[tuple[Key, float | None]]:
+    for a, b in zip(first, second, strict=True):
+        plane = a.bins.plane.name
+        yield from ((key if len(key) == 3 else (*key, ""), value) for key, value in _plane_differences(plane, a, b))
+    if len(first) == 4:
+        for figure, pairs in (("shared_rows", ((0, 1), (2, 3))), ("shared_columns", ((0, 2), (1, 3)))):
+            for k, m in pairs:
+                ours, theirs = (_shared(side[k], side[m], figure) for side in (first, second))
+                yield (figure, f"{first[k].bins.plane.name}+{first[m].bins.plane.name}", ""), theirs - ours
+
+
+def _plane_differences(plane: str, a: PlaneMeasurement, b: PlaneMeasurement) -> Iterator[tuple[Any, float | None]]:
+    pooled = divergence(
+        a.histograms.sum(axis=0), b.histograms.sum(axis=0), cell_dn=a.bins.cell_dn, sigma_dn=a.sigma_dn
+    )
+    yield ("kl_forward", plane), pooled.forward
+    yield ("kl_backward", plane), pooled.backward
+    yield ("kl_symmetric", plane), pooled.symmetric
+    for index, detail in enumerate(a.bins.names()):
+        enough = min(a.pixels[index], b.pixels[index]) >= _FEWEST_PIXELS
+        sides = [one.histograms[index] for one in (a, b)]
+        found = divergence(*sides, cell_dn=a.bins.cell_dn, sigma_dn=float(a.bins.sigma_dn[index]))
+        yield ("kl_by_intensity", plane, detail), found.symmetric if enough else None
+        lit = enough and a.variance_dn2[index] > 0
+        yield (
+            ("variance_error", plane, detail),
+            float(b.variance_dn2[index] / a.variance_dn2[index] - 1.0) if lit else None,
+        )
+    for figure in ("row_correlation", "column_correlation"):
+        for lag, ours, theirs in zip(LAGS, getattr(a, figure), getattr(b, figure), strict=True):
+            yield (figure, plane, f"lag {lag}"), float(theirs - ours)
+    for figure in ("row_share", "column_share", "frame_share"):
+        yield (figure, plane), getattr(b, figure) - getattr(a, figure)
+    quantiles = [standard_quantiles(one.histograms, one.variance_dn2, cell_dn=one.bins.cell_dn) for one in (a, b)]
+    for level, ours, theirs in zip(TAIL_LEVELS, *quantiles, strict=True):
+        missing = ours is None or theirs is None
+        yield ("tail_quantile", plane, f"{level:g}"), None if missing else theirs - ours
+    yield ("mean_level", plane), (b.mean_dn - a.mean_dn) / max(a.sigma_dn, 1e-9)
+
+
+def _shared(first: PlaneMeasurement, second: PlaneMeasurement, figure: str) -> float:
+    if figure == "shared_rows":
+        return shared_share(first.row_means, second.row_means)
+    return shared_share(first.column_means, second.column_means)
+
+
+def _widest(key: Key, nulls: Sequence[dict[Key, float | None]]) -> float | None:
+    found = [abs(value) for null in nulls if (value := null.get(key)) is not None]
+    return max(found, default=None)
+
+
+def _check_static(measured: Sequence[PlaneMeasurement], name: str) -> None:
+    for one in measured:
+        if one.moving_share > _MOVING_LIMIT:
+            raise SampleError(
+                f"{name}: the scene moves or the light flickers: in {one.moving_share:.1%} of plane "
+                f"{one.bins.plane.name}'s blocks the mean varies over ten times as much as noise would. Capture a "
+                "static scene: tripod, manual exposure, steady (DC) light, no autofocus or stabiliser."
+            )
+
+
+def _kind(stack: FrameStack) -> str:
+    height, width = stack.dn.shape[1:]
+    return f"{width}x{height} {stack.cfa or 'mono'}"

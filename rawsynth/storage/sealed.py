@@ -1,0 +1,37 @@
+"""JSON files with a checksum over themselves, so that damage is told from content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from rawsynth.errors import CorpusError
+from rawsynth.storage.atomic import write_atomic
+from rawsynth.storage.urls import read_bytes
+
+
+def write_sealed(url: str, data: Mapping[str, Any]) -> None:
+    """Write a JSON object with a checksum over itself, atomically."""
+    write_atomic(url, (json.dumps({**data, "seal": _seal(data)}, indent=1) + "\n").encode())
+
+
+def read_sealed(url: str) -> dict[str, Any]:
+    """Read what :func:`write_sealed` wrote.
+
+    Raises:
+        CorpusError: it is not JSON, or its checksum does not fit.
+    """
+    try:
+        data = json.loads(read_bytes(url).decode())
+        seal = data.pop("seal")
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise CorpusError(f"{url} is damaged: {error}. Delete it to make the shard again.") from error
+    if seal != _seal(data):
+        raise CorpusError(f"{url} is damaged: it does not fit its own checksum. Delete it to make the shard again.")
+    return dict(data)
+
+
+def _seal(data: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True, separators=(",", ":")).encode()).hexdigest()

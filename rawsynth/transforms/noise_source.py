@@ -1,0 +1,172 @@
+"""Where AddNoise takes a sample's noise from: stated levels, a law, or a camera at an ISO."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from rawsynth.cameras import CameraProfile, camera_from_dict, load_camera
+from rawsynth.cameras.choosing import RANDOM_CAMERA, cameras_with
+from rawsynth.errors import UsageError
+from rawsynth.noise.sampling import ISO_LAWS, brooks_shot_read
+from rawsynth.raw.sensor_noise import SensorNoise
+from rawsynth.registry import pick
+from rawsynth.transforms.base import Overrides
+
+IMAGE_CAMERA = "image"
+"""Stands for the camera that each image's metadata names."""
+
+
+@dataclass(frozen=True)
+class DrawnNoise:
+    """Noise of one sample, with the camera that it is of, if any."""
+
+    noise: SensorNoise
+    camera: str | None = None
+
+
+class NoiseSource(ABC):
+    """Draw one sample's noise."""
+
+    @abstractmethod
+    def draw(self, rng: np.random.Generator, fixed: Overrides) -> DrawnNoise:
+        """Draw the noise; ``fixed`` may state ``iso`` and ``camera``."""
+
+
+@dataclass(frozen=True)
+class StatedLevels(NoiseSource):
+    """The same S and O for every sample."""
+
+    noise: SensorNoise
+
+    def draw(self, rng: np.random.Generator, fixed: Overrides) -> DrawnNoise:
+        """Return the stated levels."""
+        _refuse_iso(fixed)
+        return DrawnNoise(self.noise)
+
+
+@dataclass(frozen=True)
+class BrooksLaw(NoiseSource):
+    """Levels drawn as Brooks et al. 2019 do."""
+
+    def draw(self, rng: np.random.Generator, fixed: Overrides) -> DrawnNoise:
+        """Draw S and O."""
+        _refuse_iso(fixed)
+        return DrawnNoise(SensorNoise.white(*brooks_shot_read(rng)))
+
+
+@dataclass(frozen=True)
+class CameraNoise(NoiseSource):
+    """A camera's noise at an ISO that is stated, or drawn from a range.
+
+    Attributes:
+        camera: a profile; ``"random"`` for any built-in one with noise; ``"image"`` for that of the image's metadata.
+        iso: the range to draw from; ``None`` for the camera's whole table.
+        iso_law: name in :data:`rawsynth.noise.sampling.ISO_LAWS`.
+        extrapolate: whether an ISO may lie outside the table.
+    """
+
+    camera: CameraProfile | str
+    iso: tuple[float, float] | None = None
+    iso_law: str = "log_uniform"
+    extrapolate: bool = False
+
+    def __post_init__(self) -> None:
+        pick(ISO_LAWS, self.iso_law, "ISO law")
+        if isinstance(self.camera, CameraProfile):
+            self._range(self.camera)
+        elif self.camera == RANDOM_CAMERA and not self.extrapolate:
+            self._among()
+
+    def draw(self, rng: np.random.Generator, fixed: Overrides) -> DrawnNoise:
+        """Draw the camera if it is open, then the ISO, then the figures about the camera's table."""
+        camera = self._pick(rng, fixed.get("camera"))
+        profile = camera.noise_profile()
+        low, high = self._range(camera)
+        iso = ISO_LAWS[self.iso_law](rng, low, high, profile.isos)
+        if "iso" in fixed:
+            iso = iso_bounds(fixed["iso"])[0]
+        # Rounded before use, so that the ISO that is recorded is the ISO that decided.
+        noise = camera.sensor_noise(float(np.float32(iso)), extrapolate=self.extrapolate, rng=rng)
+        return DrawnNoise(replace(noise, quantization_step=1.0 / camera.levels.range_dn), camera.name)
+
+    def _pick(self, rng: np.random.Generator, asked: Any) -> CameraProfile:
+        if isinstance(self.camera, CameraProfile):
+            return self.camera
+        if self.camera == RANDOM_CAMERA:
+            among = self._among()
+            return among[int(rng.integers(len(among)))]
+        if asked is None:
+            raise UsageError(
+                'camera="image" takes the camera from the image, and this one names none: make the RAW with '
+                "ReverseISP(camera=...), state it with RawImage.from_packed(planes, camera=...), or name one here."
+            )
+        return load_camera(asked)
+
+    def _among(self) -> list[CameraProfile]:
+        """Built-in cameras whose table has the ISOs that are asked for."""
+        cameras = list(cameras_with(noise=True).values())
+        if self.iso is None or self.extrapolate:
+            return cameras
+        low, high = self.iso
+        fitting = [c for c in cameras if c.noise_profile().iso_range[0] <= low <= high <= c.noise_profile().iso_range[1]]
+        if not fitting:
+            raise UsageError(f"no built-in camera has noise for ISO {low:g} to {high:g}; `rawsynth cameras` shows them.")
+        return fitting
+
+    def _range(self, camera: CameraProfile) -> tuple[float, float]:
+        profile = camera.noise_profile()
+        for bound in self.iso or ():
+            profile.at(bound, extrapolate=self.extrapolate)
+        return self.iso or profile.iso_range
+
+
+def noise_source(
+    camera: Any, iso: Any, iso_law: str, extrapolate: bool, levels: tuple[Any, Any] | None
+) -> NoiseSource:
+    """Choose the source that a user's options mean.
+
+    Raises:
+        UnknownNameError: an unknown camera or ISO law.
+        UsageError: options that make no sense together, or an ISO outside the camera's table.
+    """
+    if levels is not None:
+        if camera is not None or iso is not None:
+            raise UsageError("shot and read already state the noise; leave camera and iso out.")
+        return StatedLevels(SensorNoise.white(*levels))
+    if camera is None:
+        if iso is not None:
+            raise UsageError("an ISO means something for a camera only; give camera=... or shot=... and read=...")
+        return BrooksLaw()
+    return CameraNoise(_profile(camera), None if iso is None else iso_bounds(iso), iso_law, extrapolate)
+
+
+def _profile(camera: Any) -> CameraProfile | str:
+    if isinstance(camera, CameraProfile) or camera in (RANDOM_CAMERA, IMAGE_CAMERA):
+        return camera  # type: ignore[no-any-return]
+    return camera_from_dict(camera, "of a noise policy") if isinstance(camera, dict) else load_camera(camera)
+
+
+def iso_bounds(iso: float | Sequence[float]) -> tuple[float, float]:
+    """Read one ISO or a range.
+
+    Raises:
+        UsageError: neither.
+    """
+    try:
+        bounds = np.broadcast_to(np.asarray(iso, dtype=np.float64), 2).tolist() if not isinstance(iso, str) else []
+    except (TypeError, ValueError):
+        bounds = []
+    if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1] < math.inf:
+        raise UsageError(f"iso is one positive number, or (low, high) with low <= high; got {iso!r}.")
+    return float(bounds[0]), float(bounds[1])
+
+
+def _refuse_iso(fixed: Overrides) -> None:
+    if "iso" in fixed:
+        raise UsageError("an ISO means something for a camera only; give AddNoise one, or override shot and read.")
