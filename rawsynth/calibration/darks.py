@@ -24,7 +24,8 @@ class DarkSeries:
 
     def __init__(self, captures: CaptureSet) -> None:
         self._captures = captures
-        self._rows = RowColumnSums(1 if captures.cfa is None else 2)
+        self._phases = 1 if captures.cfa is None else 2
+        self._rows = RowColumnSums(self._phases)
         self._planes: list[_Histogram] = []
         self.frames = 0
         self.zeros = 0.0
@@ -43,14 +44,14 @@ class DarkSeries:
             view -= view.mean()
         white = sums.white.sum(axis=1) / sums.count.sum(axis=1)
         self._rows.add(difference, float(white.mean()))
-        offsets = _row_column_offsets(difference, self._captures)
+        offset, removed = self._row_column_offsets(difference, float(white.mean()))
+        offsets = self._captures.plane_views(offset)
         self._planes = self._planes or [
             _Histogram(view.shape, math.sqrt(variance)) for view, variance in zip(views, white, strict=True)
         ]
         firsts, seconds = self._captures.plane_views(a), self._captures.plane_views(b)
-        for histogram, first, second, offset in zip(self._planes, firsts, seconds, offsets, strict=True):
-            whole = first.astype(np.int64) - second
-            histogram.add(whole, offset)
+        for histogram, first, second, known in zip(self._planes, firsts, seconds, offsets, strict=True):
+            histogram.add(first.astype(np.int64) - second, known, removed)
         self.frames += 2 if new_series else 1
         self.zeros += (float((b == 0).mean()) - self.zeros) / max(self.frames - 1, 1)
 
@@ -66,11 +67,21 @@ class DarkSeries:
         )
 
 
-def _row_column_offsets(difference: Array, captures: CaptureSet) -> list[Array]:
-    """Return what each pixel's sensor row and column are off by, plane by plane."""
-    rows = difference.mean(axis=1, keepdims=True)
-    columns = difference.mean(axis=0, keepdims=True)
-    return captures.plane_views(rows + columns)
+    def _row_column_offsets(self, difference: Array, white: float) -> tuple[Array, float]:
+        """Return what each pixel's row and column are off by, ``(H, W)`` DN.
+
+        A mean over a row has single pixels' noise in it, too, so it is shrunk to what rows have in common (the best
+        linear predictor). The second result is the share of single pixels' variance that it takes off nevertheless.
+        """
+        offset, removed = np.zeros(difference.shape), 0.0
+        for axis in (0, 1):
+            means = difference.mean(axis=1 - axis, keepdims=True)
+            total = float((means * means).sum() / (means.size - self._phases))
+            common = max(total - 2 * white / difference.shape[1 - axis], 0.0)
+            share = common / total if total > 0 else 0.0
+            offset = offset + share * means
+            removed += share / difference.shape[1 - axis]
+        return offset, removed
 
 
 class _Histogram:
@@ -86,9 +97,9 @@ class _Histogram:
         self._tiles = int(self._tile.max()) + 1
         self._counts = np.zeros(self._tiles * self._bins)
         self._remainders = np.zeros(_REMAINDER_BINS)
-        self._sigma_squares, self._pairs = 0.0, 0
+        self._sigma_squares, self._removed, self._pairs = 0.0, 0.0, 0
 
-    def add(self, whole: NDArray[np.int64], offset: Array) -> None:
+    def add(self, whole: NDArray[np.int64], offset: Array, removed: float) -> None:
         centre = float(whole.mean())
         shift = np.rint(offset + centre)
         remainder = offset + centre - shift
@@ -98,6 +109,7 @@ class _Histogram:
         bins = ((remainder + 0.5) * _REMAINDER_BINS).astype(np.intp).clip(0, _REMAINDER_BINS - 1)
         self._remainders += np.bincount(bins.reshape(-1), minlength=_REMAINDER_BINS)
         self._sigma_squares += float((whole - offset).var()) / 2
+        self._removed += removed
         self._pairs += 1
 
     def differences(self) -> Differences:
@@ -106,5 +118,6 @@ class _Histogram:
             first=self._first,
             width=self._width,
             remainders=self._remainders,
+            removed=self._removed / self._pairs,
             sigma_dn=math.sqrt(self._sigma_squares / self._pairs),
         )

@@ -51,7 +51,6 @@ def to_profile(
     bits = next((one.bits for one in isos if one.bits), None) or max(8, white.bit_length())
     black = min(max(round(sum(offsets) / len(offsets)), 0), white - 1)
     points = tuple(_point(number, one, black) for number, one in ordered)
-    lambdas = [one.dark.tukey.shape.value for _, one in ordered if one.dark and one.dark.tukey]
     return CameraProfile(
         name=name,
         cfa=own or cfa or "RGGB",
@@ -61,7 +60,6 @@ def to_profile(
         noise=NoiseProfile(
             points=_with_tukey_everywhere(points),
             high_gain_isos=_second_gains(points),
-            tukey_lambdas=tuple(round(value, 4) for value in lambdas) if len(lambdas) == len(points) else (),
         ),
         sources=tuple(f"calibrated from {one.name} ({one.fit} fit)" for _, one in ordered)
         + (() if own else ("a sensor without a colour filter: its one plane stands for all four",)),
@@ -86,6 +84,7 @@ def _point(iso: float, one: IsoCalibration, black: int) -> NoisePoint:
         # A sigma of 0 is what quantisation hid, not a sensor without noise.
         read_sigma_dn=_spread([sigma if sigma > 0 else floor for sigma in sigmas]),
         tukey_scale_dn=None if tukey is None else _spread([scale.value for scale in tukey.scale_dn]),
+        tukey_lambda=None if tukey is None else round(tukey.shape.value, 4),
         row_sigma_dn=_rounded(_if_seen(one.dark.row_sigma_dn)) if one.dark else 0.0,
         column_sigma_dn=_rounded(_if_seen(one.dark.column_sigma_dn)) if one.dark else 0.0,
         color_bias_dn=_spread([_bias(plane, black) for plane in one.planes]),
@@ -114,7 +113,7 @@ def _rounded(value: float) -> float:
 def _with_tukey_everywhere(points: tuple[NoisePoint, ...]) -> tuple[NoisePoint, ...]:
     if all(point.tukey_scale_dn is not None for point in points):
         return points
-    return tuple(replace(point, tukey_scale_dn=None) for point in points)
+    return tuple(replace(point, tukey_scale_dn=None, tukey_lambda=None) for point in points)
 
 
 def _second_gains(points: Sequence[NoisePoint]) -> tuple[float, ...]:

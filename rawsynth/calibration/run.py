@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rawsynth.calibration.assembly import Stated
-from rawsynth.calibration.calibrate import calibrate_set
+from rawsynth.calibration.calibrate import FITS, calibrate_set
 from rawsynth.calibration.captures import Captures, open_captures
 from rawsynth.calibration.inspection import Progress
 from rawsynth.calibration.profiles import to_profile
 from rawsynth.calibration.result import Calibration, IsoCalibration
 from rawsynth.cameras import CameraProfile, load_camera
 from rawsynth.errors import RawsynthError, SampleError, UsageError
+from rawsynth.registry import pick
 from rawsynth.versions import package_versions
 
 NOMINAL_ISO = 100.0
@@ -43,7 +44,13 @@ class CalibratedCamera:
     @property
     def notes(self) -> tuple[str, ...]:
         """What to know before trusting the figures: the ISOs that failed, captures left out, warnings."""
-        return (*self.failed, *self.left_out, *self.calibration.warnings)
+        notes = [*self.failed, *self.left_out, *self.calibration.warnings]
+        if self.profile.noise is not None and self.profile.noise.nominal_iso:
+            notes.append(
+                f"nothing states the ISO: the profile calls the one setting ISO {NOMINAL_ISO:g} and marks it nominal; "
+                "state it (--iso)."
+            )
+        return tuple(notes)
 
     def to_json(self) -> dict[str, Any]:
         """Return every figure, with the versions that computed them."""
@@ -99,6 +106,7 @@ def calibrate(
         ...
     rawsynth.errors.UsageError: an ISO is a positive number; got -1.
     """
+    pick(FITS, fit, "fit")
     stated = Stated(iso=iso, cfa=cfa, black_level=black_level, white_level=white_level, bits=bits)
     colored = None if color_of is None else load_camera(color_of)
     captures = open_captures(source, stated, burst=burst, progress=progress)
@@ -142,5 +150,3 @@ def _profile(
         raise UsageError(f"camera {colored.name!r} has no colour matrices to take; see rawsynth cameras --with color.")
     sources = (*profile.sources, *(f"colour of {colored.name}: {text}" for text in colored.sources))
     return replace(profile, cam_from_xyz=colored.cam_from_xyz, sources=sources)
-
-

@@ -39,6 +39,7 @@ class Differences:
         first: lowest difference of bin 0, DN.
         width: of a bin, DN.
         remainders: histogram of what rounding left of the rows' and columns' offsets, over -0.5..0.5 DN.
+        removed: share of single pixels' variance that went with the rows' and columns' offsets.
         sigma_dn: standard deviation of a single frame's noise, quantisation included.
     """
 
@@ -46,6 +47,7 @@ class Differences:
     first: int
     width: int
     remainders: Array
+    removed: float
     sigma_dn: float
 
 
@@ -159,7 +161,7 @@ class _Plot:
             scale *= float(self._regress(theory)[1][0])
         theory = self._quantiles(cdf, scale, share)
         correlation, slope = self._regress(theory)
-        return _Line(correlation, scale * slope, theory[:1])
+        return _Line(correlation, scale * slope / math.sqrt(1 - self._of.removed), theory[:1])
 
     def _quantiles(self, cdf: Cdf, scale: float, share: Array) -> Array:
         edges = np.append(self._x, self._x[-1] + self._step) - self._step / 2

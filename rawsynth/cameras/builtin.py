@@ -33,15 +33,21 @@ def builtin_cameras() -> Mapping[str, CameraProfile]:
     folder = resources.files("rawsynth.cameras") / "profiles"
     for file in sorted((f for f in folder.iterdir() if f.name.endswith(".toml")), key=lambda f: f.name):
         camera = camera_from_dict(tomllib.loads(file.read_text("utf-8")), file.name)
-        cameras[camera.name] = with_color(camera, cameras.get(camera.name))
+        listed = cameras.get(camera.name)
+        if listed is not None and not camera.cam_from_xyz:
+            camera = replace(camera, cam_from_xyz=listed.cam_from_xyz, sources=(*camera.sources, COLOR_SOURCE))
+        cameras[camera.name] = camera
     return dict(sorted(cameras.items()))
 
 
-def with_color(camera: CameraProfile, listed: CameraProfile | None) -> CameraProfile:
-    """Give a camera the colour of its entry in the table, if it has none of its own."""
-    if camera.cam_from_xyz or listed is None or not listed.cam_from_xyz:
-        return camera
-    return replace(camera, cam_from_xyz=listed.cam_from_xyz, sources=(*camera.sources, COLOR_SOURCE))
+def without_noise(name: str) -> CameraProfile:
+    """Return layout, levels and colour of a built-in camera, or assumed ones where there is no such camera."""
+    listed = builtin_cameras().get(name)
+    if listed is None:
+        assumed = "levels and layout: nominal (512 to 16383 at 14 bits, RGGB); set those of your camera"
+        return CameraProfile(name, "RGGB", nominal_levels(), nominal_levels=True, sources=(assumed,))
+    kept = tuple(source for source in listed.sources if source.startswith(("levels:", "colour:")))
+    return replace(listed, noise=None, sources=kept)
 
 
 def nominal_levels(white_level: int | None = None) -> Levels:

@@ -31,9 +31,11 @@ def _noise_to_dict(noise: NoiseProfile) -> dict[str, Any]:
         "gain_dn_per_electron": [_short(point.gain_dn_per_electron) for point in points],
         "read_sigma_dn": [_short(point.read_sigma_dn) for point in points],
     }
-    if noise.tukey_lambdas:
-        data["tukey_scale_dn"] = [_short(point.tukey_scale_dn) for point in points if point.tukey_scale_dn is not None]
-        data["tukey_lambdas"] = list(noise.tukey_lambdas)
+    scales = [_short(point.tukey_scale_dn) for point in points if point.tukey_scale_dn is not None]
+    if scales:
+        data["tukey_scale_dn"] = scales
+        shapes = {"tukey_lambdas": list(noise.tukey_lambdas)}
+        data |= shapes if noise.tukey_lambdas else {"tukey_lambda": [point.tukey_lambda for point in points]}
     for name in ("row_sigma_dn", "column_sigma_dn"):
         if any(getattr(point, name) for point in points):
             data[name] = [getattr(point, name) for point in points]

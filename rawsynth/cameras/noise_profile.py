@@ -33,6 +33,7 @@ class NoisePoint:
         read_sigma_dn: standard deviation of single pixels' read noise a plane, if it is taken as Gaussian; without
             rows, columns and quantisation.
         tukey_scale_dn: scale of Tukey-lambda read noise a plane, where it was measured; no standard deviation.
+        tukey_lambda: shape of that distribution at this ISO, where the profile has one an ISO.
         row_sigma_dn, column_sigma_dn: standard deviation of what a sensor row or column has in common.
         color_bias_dn: what the dark level of a plane is off the black level by.
         flags: what to know of the figures, e.g. ``"read_floored"``: the source's read variance was not positive and
@@ -43,6 +44,7 @@ class NoisePoint:
     gain_dn_per_electron: Planes
     read_sigma_dn: Planes
     tukey_scale_dn: Planes | None = None
+    tukey_lambda: float | None = None
     row_sigma_dn: float = 0.0
     column_sigma_dn: float = 0.0
     color_bias_dn: Planes = NO_BIAS
@@ -55,6 +57,8 @@ class NoisePoint:
                 raise UsageError(f"ISO {self.iso:g}: {name} is positive in all four planes; got {planes!r}.")
         if not 0 < self.iso < math.inf:
             raise UsageError(f"an ISO is positive; got {self.iso!r}.")
+        if self.tukey_lambda is not None and not -0.5 < self.tukey_lambda < math.inf:
+            raise UsageError(f"ISO {self.iso:g}: tukey_lambda is above -0.5; got {self.tukey_lambda!r}.")
         for name in ("row_sigma_dn", "column_sigma_dn"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise UsageError(f"ISO {self.iso:g}: {name} is a number >= 0; got {getattr(self, name)!r}.")
@@ -69,7 +73,8 @@ class NoiseProfile:
     Attributes:
         points: by rising ISO.
         high_gain_isos: first ISO of each further conversion gain; nothing is interpolated across it.
-        tukey_lambdas: shapes of the read noise that were measured; one of them is drawn for each sample.
+        tukey_lambdas: shapes of the read noise that were measured, at whatever ISO; one is drawn for each sample. Where
+            the points have a shape each, this is empty.
         log_spread: standard deviation of a field's natural logarithm about the table, by field of the points.
         nominal_iso: the source states gains, and the ISOs are an assumption that ``sources`` explains.
 
@@ -89,9 +94,14 @@ class NoiseProfile:
         object.__setattr__(self, "points", tuple(sorted(self.points, key=lambda point: point.iso)))
         if len({point.iso for point in self.points}) < len(self.points):
             raise UsageError("an ISO stands twice in a noise profile.")
-        with_tukey = sum(point.tukey_scale_dn is not None for point in self.points)
-        if with_tukey not in (0, len(self.points)) or bool(with_tukey) != bool(self.tukey_lambdas):
-            raise UsageError("tukey_scale_dn at every ISO and tukey_lambdas belong together; give both or neither.")
+        scales = sum(point.tukey_scale_dn is not None for point in self.points)
+        shapes = sum(point.tukey_lambda is not None for point in self.points)
+        shapes += len(self.points) if self.tukey_lambdas else 0
+        if scales not in (0, len(self.points)) or shapes != scales:
+            raise UsageError(
+                "Tukey-lambda noise has tukey_scale_dn at every ISO, and tukey_lambda at every ISO or tukey_lambdas for "
+                "all; give both or neither."
+            )
         if any(not -0.5 < shape < math.inf for shape in self.tukey_lambdas):
             raise UsageError(f"tukey_lambdas are above -0.5, or the variance is infinite; got {self.tukey_lambdas}.")
         if any(not 0 < iso < math.inf for iso in self.high_gain_isos):
@@ -155,15 +165,15 @@ class NoiseProfile:
             range_dn: white minus black of the camera, DN.
             cfa: the camera's layout, whose reading order the planes have.
             extrapolate: see :meth:`at`.
-            rng: draws each figure from its spread about the table and a Tukey-lambda shape from those measured; without
-                it, the table itself and the middle shape.
+            rng: draws each figure from its spread about the table and, where the ISOs have none of their own, a
+                Tukey-lambda shape from those measured; without it, the table itself and the middle shape.
         """
         point = self.at(iso, extrapolate=extrapolate)
         factors = {
             name: math.exp(self.log_spread.get(name, 0.0) * (0.0 if rng is None else float(rng.standard_normal())))
             for name in SPREAD_FIELDS
         }
-        shape: float | None = None
+        shape = point.tukey_lambda
         if self.tukey_lambdas:
             index = len(self.tukey_lambdas) // 2 if rng is None else int(rng.integers(len(self.tukey_lambdas)))
             shape = sorted(self.tukey_lambdas)[index]
@@ -217,7 +227,9 @@ def _between(left: NoisePoint, right: NoisePoint, iso: float) -> NoisePoint:
     values: dict[str, object] = {"iso": iso, "flags": tuple(dict.fromkeys((*left.flags, *right.flags)))}
     for name in (f.name for f in fields(NoisePoint) if f.name not in values):
         a, b = getattr(left, name), getattr(right, name)
-        if name == "color_bias_dn":
+        if name == "tukey_lambda":
+            values[name] = None if a is None else a + (b - a) * min(max(share, 0.0), 1.0)
+        elif name == "color_bias_dn":
             values[name] = tuple(x + (y - x) * min(max(share, 0.0), 1.0) for x, y in zip(a, b, strict=True))
         elif isinstance(a, tuple):
             values[name] = tuple(_log_line(x, y, share) for x, y in zip(a, b, strict=True))

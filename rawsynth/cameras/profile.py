@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawsynth import storage
-from rawsynth.cameras.color import camera_color
+from rawsynth.cameras.color import ILLUMINANT_CCT_K, camera_color
 from rawsynth.cameras.noise_profile import NoisePoint, NoiseProfile, planes_of
 from rawsynth.errors import InputAccessError, RawsynthError, UsageError
 from rawsynth.raw.cfa import check_cfa
@@ -20,10 +20,9 @@ from rawsynth.raw.levels import Levels
 from rawsynth.raw.sensor_noise import SensorNoise
 
 FILE_SUFFIXES = (".toml", ".json")
-ILLUMINANTS = ("A", "D65")
 _COLUMNS = {
-    "iso", "gain_dn_per_electron", "read_sigma_dn", "tukey_scale_dn", "row_sigma_dn", "column_sigma_dn",
-    "color_bias_dn", "flags",
+    "iso", "gain_dn_per_electron", "read_sigma_dn", "tukey_scale_dn", "tukey_lambda", "row_sigma_dn",
+    "column_sigma_dn", "color_bias_dn", "flags",
 }  # fmt: skip
 _NOISE_FIELDS = _COLUMNS | {"high_gain_isos", "tukey_lambdas", "log_spread", "nominal_iso"}
 _FIELDS = {"name", "cfa", "sources", "levels", "cam_from_xyz", "noise"}
@@ -37,7 +36,7 @@ class CameraProfile:
         name: maker and model.
         cfa: Bayer layout at the sensor's top left.
         levels: black, white and bits of its files; ``nominal_levels`` says that they are an assumption.
-        cam_from_xyz: XYZ to camera RGB, 3x3, by illuminant (``"D65"``, ``"A"``); empty where unknown.
+        cam_from_xyz: XYZ to camera RGB, 3x3, by illuminant (``"D65"``, ``"A"``, ...); empty where unknown.
         noise: by ISO; ``None`` where unknown.
         sources: where the figures come from.
     """
@@ -140,7 +139,7 @@ def camera_from_dict(data: Any, where: str) -> CameraProfile:
 
 
 def _matrices(data: Mapping[str, Any], where: str) -> dict[str, NDArray[np.float64]]:
-    _refuse_unknown(data, set(ILLUMINANTS), where, "cam_from_xyz.")
+    _refuse_unknown(data, set(ILLUMINANT_CCT_K), where, "cam_from_xyz.")
     matrices = {name: np.array(rows, dtype=np.float64) for name, rows in data.items()}
     for name, matrix in matrices.items():
         if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:

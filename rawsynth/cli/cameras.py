@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
     text = " ".join(args.words)
     text = next((name for name in builtin_cameras() if name.lower() == text.lower()), text)
-    if text.endswith((".toml", ".json")) or text in builtin_cameras():
+    if args.having is None and (text.endswith((".toml", ".json")) or text in builtin_cameras()):
         camera = load_camera(text)
         print(json.dumps(camera_to_dict(camera), indent=2) if args.json else "\n".join(describe(camera)))
         return 0
@@ -95,7 +95,7 @@ def summary(camera: CameraProfile) -> dict[str, Any]:
 def _kind(camera: CameraProfile) -> str:
     assert camera.noise is not None
     points = camera.noise.points
-    parts = ["Tukey-lambda" if camera.noise.tukey_lambdas else "Gaussian"]
+    parts = ["Tukey-lambda" if points[0].tukey_scale_dn is not None else "Gaussian"]
     parts += [name for name in ("row", "column") if any(getattr(point, f"{name}_sigma_dn") for point in points)]
     return ", ".join([*parts, *(["dual gain"] if camera.noise.high_gain_isos else [])])
 
@@ -140,7 +140,7 @@ def describe(camera: CameraProfile) -> list[str]:
             lines.append(f"          Tukey lambda {', '.join(f'{shape:.4g}' for shape in noise.tukey_lambdas)}")
         for name, spread in noise.log_spread.items():
             lines.append(f"          spread of ln {name} about the table: {spread:g}")
-        heading = ["ISO", "plane", "K DN/e-", "read DN", "read e-", "S", "O", "Tukey scale DN", "row DN", "column DN"]
+        heading = ["ISO", "plane", "K DN/e-", "read DN", "read e-", "S", "O", "Tukey DN", "lambda", "row DN", "column DN"]
         rows_of = [row for point in noise.points for row in _point_rows(camera, point)]
         lines += ["", *(f"  {line}" for line in table([[*heading, "flags"], *rows_of]))]
     return [*lines, "", "  sources", *(f"    {source}" for source in camera.sources)]
@@ -160,7 +160,7 @@ def _point_rows(camera: CameraProfile, point: NoisePoint) -> list[list[str]]:
     for name, (gain, sigma, scale) in zip(names, planes, strict=True):
         figures = [gain, sigma, electrons_from_dn(sigma, gain), shot_from_gain(gain, range_dn)]
         figures.append(read_from_sigma(sigma, range_dn))
-        optional = [scale, point.row_sigma_dn or None, point.column_sigma_dn or None]
+        optional = [scale, point.tukey_lambda, point.row_sigma_dn or None, point.column_sigma_dn or None]
         shown = [f"{value:.4g}" for value in figures] + ["-" if v is None else f"{v:.4g}" for v in optional]
         rows.append([f"{point.iso:g}", name, *shown, ", ".join(point.flags)])
     return rows

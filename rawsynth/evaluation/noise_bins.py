@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +14,9 @@ from rawsynth.evaluation.noise_stack import FrameStack, Plane
 Array = NDArray[np.float64]
 
 _MOST_BINS, _FEWEST_PIXELS = 8, 512
+# More of a large frame would choose the same bins.
+_ENOUGH_PIXELS = 1 << 21
+_WIDTH_SIGMAS = 3.0
 _SPAN_SIGMAS = 12.0
 _CELLS_PER_SIGMA = 32
 # Below this a real sensor's figure is about quantisation and clipping only.
@@ -56,8 +58,8 @@ class PlaneBins:
 def plan_bins(stack: FrameStack) -> list[PlaneBins]:
     """Choose the bins of every plane from the real frames.
 
-    Intensity bins are eighths of the pixels by their temporal mean, joined where one would be narrower than one sigma
-    of noise or 1 DN, so that the temporal mean's own noise moves few pixels from one into another.
+    Intensity bins are eighths of the pixels by their temporal mean, joined where one would be narrower than 3 sigma of
+    noise or 1 DN: in narrow ones the temporal mean's own noise would decide, and outliers would gather at the ends.
 
     Raises:
         SampleError: every pixel of a plane is saturated.
@@ -66,7 +68,8 @@ def plan_bins(stack: FrameStack) -> list[PlaneBins]:
 
 
 def _plan_plane(stack: FrameStack, plane: Plane) -> PlaneBins:
-    mean, variance, usable = temporal_moments(stack, plane, range(len(stack.dn)))
+    pixels = math.prod(stack.plane_values(plane).shape[1:])
+    mean, variance, usable = temporal_moments(stack, plane, every=max(1, pixels // _ENOUGH_PIXELS))
     if not usable.any():
         raise SampleError(
             f"{stack.name}: every pixel of plane {plane.name} reaches the white level {stack.white_level} DN, so it "
@@ -85,28 +88,32 @@ def _plan_plane(stack: FrameStack, plane: Plane) -> PlaneBins:
 def _edges(mean: Array, variance: Array) -> Array:
     bins = min(_MOST_BINS, max(1, mean.size // _FEWEST_PIXELS))
     wanted = np.quantile(mean, np.arange(1, bins) / bins)
+    last, end = map(float, np.quantile(mean, (0.01, 0.99)))
     kept: list[float] = []
-    last = float(mean.min())
     for edge in map(float, wanted):
         near = variance[(mean >= last) & (mean <= edge)]
-        if near.size and edge - last >= max(1.0, math.sqrt(float(near.mean()))):
+        width = max(1.0, _WIDTH_SIGMAS * float(near.mean()) ** 0.5) if near.size else 1.0
+        if edge - last >= width and end - edge >= width:
             kept.append(edge)
             last = edge
     return np.array(kept, dtype=np.float64)
 
 
-def temporal_moments(
-    stack: FrameStack, plane: Plane, frames: Sequence[int]
-) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Return each pixel's temporal mean and unbiased variance in DN, and whether it never saturates, ``(h, w)``."""
-    values = stack.plane_values(plane)
+def temporal_moments(stack: FrameStack, plane: Plane, every: int = 1) -> tuple[Array, Array, NDArray[np.bool_]]:
+    """Return a plane's temporal mean and unbiased variance in DN, and which pixels never saturate, ``(h, w)``.
+
+    Args:
+        stack, plane: whose.
+        every: take one row of so many.
+    """
+    values = stack.plane_values(plane)[:, ::every]
     mean, variance = (np.empty(values.shape[1:], np.float64) for _ in range(2))
     usable = np.ones(values.shape[1:], bool)
-    for rows in stack.bands(plane):
-        band = values[frames, rows]
+    for rows in stack.bands(plane, every):
+        band = values[:, rows]
         mean[rows] = band.mean(axis=0, dtype=np.float64)
         squares = np.einsum("nij,nij->ij", *[band - mean[rows]] * 2)
-        variance[rows] = squares / (len(frames) - 1)
+        variance[rows] = squares / (len(band) - 1)
         usable[rows] = unsaturated(band, stack.white_level)
     return mean, variance, usable
 

@@ -80,9 +80,9 @@ class Score:
 
     @property
     def limit(self) -> float | None:
-        """Largest absolute value that passes."""
+        """Largest absolute value that passes; ``None`` where nothing is judged, as without a null."""
         fixed = FIGURES[self.figure].limit
-        return None if fixed is None else max(fixed, NULL_FACTOR * (self.null or 0.0))
+        return None if fixed is None or self.null is None else max(fixed, NULL_FACTOR * self.null)
 
     @property
     def excess(self) -> float:

@@ -19,7 +19,7 @@ FEWEST_FRAMES = 4
 """Two halves of two frames each are the least that a real/real null can be made of."""
 
 _SMALLEST_SIDE = 32
-_BAND_VALUES = 1 << 24
+_BAND_VALUES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,9 @@ class FrameStack:
         """Return a view ``(n, h, w)`` of one plane in DN."""
         return self.dn[:, plane.row :: plane.step, plane.column :: plane.step]
 
-    def bands(self, plane: Plane) -> Iterable[slice]:
-        """Cut a plane's rows into bands of which all frames together fit into memory easily."""
-        height, width = self.plane_values(plane).shape[1:]
+    def bands(self, plane: Plane, every: int = 1) -> Iterable[slice]:
+        """Cut a plane's rows, or every so many of them, into bands whose frames together fit into memory easily."""
+        height, width = self.plane_values(plane)[:, ::every].shape[1:]
         rows = max(_SMALLEST_SIDE // 2, _BAND_VALUES // (len(self.dn) * width))
         return [slice(start, min(start + rows, height)) for start in range(0, height, rows)]
 

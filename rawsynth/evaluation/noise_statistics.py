@@ -151,8 +151,10 @@ class _Sums:
         power = self.power / (used * self.n) or 1.0
         frame_means = self.column_sums.sum(axis=1) / used
         frame_power = float((frame_means**2).mean())
-        row_means, row_share = _line_share(self.row_sums, self.row_counts, frame_means, power)
-        column_means, column_share = _line_share(self.column_sums, self.column_counts, frame_means, power)
+        row_means, row_power, row_white = _line_means(self.row_sums, self.row_counts, frame_means)
+        column_means, column_power, column_white = _line_means(self.column_sums, self.column_counts, frame_means)
+        # What is neither a row's, a column's nor a frame's is white: its power solves the balance of the three.
+        white = (power - frame_power - row_power - column_power) / (1.0 - row_white - column_white)
         correlation = (self.products / self.products_of.clip(min=1) - frame_power) / power
         return PlaneMeasurement(
             bins=self.bins,
@@ -163,8 +165,8 @@ class _Sums:
             histograms=self.histograms,
             row_correlation=correlation[0],
             column_correlation=correlation[1],
-            row_share=row_share,
-            column_share=column_share,
+            row_share=(row_power - white * row_white) / power,
+            column_share=(column_power - white * column_white) / power,
             frame_share=frame_power / power - 1.0 / used,
             saturated_share=1.0 - used / self.sites,
             zero_share=self.zeros / (used * self.n),
@@ -178,17 +180,16 @@ def _dot(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
     return float(np.einsum("nij,nij->i", left, right).sum(dtype=np.float64))
 
 
-def _line_share(sums: Array, counts: Array, frame_means: Array, power: float) -> tuple[Array, float]:
-    """Return the means of lines less their frame's, and the share of the variance that a line has in common.
+def _line_means(sums: Array, counts: Array, frame_means: Array) -> tuple[Array, float, float]:
+    """Return the means of lines less their frame's, their mean square, and what white noise of power 1 leaves in it.
 
-    White noise alone gives a mean of c pixels the variance ``power (1 / c - 1 / N)`` about the frame's mean.
+    White noise gives a mean of c pixels the variance ``1 / c - 1 / N`` about the mean of all N.
     """
     whole = counts >= max(counts.max() / 2, 1)
     means = np.where(whole, sums / counts.clip(min=1) - frame_means[:, None], 0.0)
     if not whole.any():
-        return means, 0.0
-    white = power * (1.0 / counts[whole] - 1.0 / counts.sum())
-    return means, float(((means[:, whole] ** 2).mean(axis=0) - white).mean() / power)
+        return means, 0.0, 0.0
+    return means, float((means[:, whole] ** 2).mean()), float((1.0 / counts[whole] - 1.0 / counts.sum()).mean())
 
 
 def shared_share(first: Array, second: Array) -> float:

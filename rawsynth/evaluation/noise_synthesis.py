@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from rawsynth.cameras import CameraProfile
 from rawsynth.errors import UsageError
-from rawsynth.evaluation.noise_bins import Array
 from rawsynth.evaluation.noise_stack import FrameStack, stack_frames
 from rawsynth.raw import cfa as cfa_module
 from rawsynth.raw.frames import Frame
@@ -49,7 +49,7 @@ def frame_levels(stack: FrameStack, camera: CameraProfile, *, black_level: int |
 
 
 def synthesize(
-    stack: FrameStack, clean_dn: Array, add_noise: AddNoise, levels: Levels, *, name: str
+    stack: FrameStack, clean_dn: NDArray[np.float32], add_noise: AddNoise, levels: Levels, *, name: str
 ) -> FrameStack:
     """Make as many synthetic frames as there are real ones.
 
@@ -65,7 +65,7 @@ def synthesize(
     """
     if add_noise.seed is None:
         raise UsageError("synthetic frames are made with a seed, so that they can be made again; give AddNoise one.")
-    unit = (torch.from_numpy(clean_dn).to(torch.float32) - levels.black_level) / levels.range_dn
+    unit = (torch.from_numpy(clean_dn) - levels.black_level) / levels.range_dn
     packed = cfa_module.pack(unit)[None]
     layout = stack.cfa or "RGGB"
 
@@ -79,9 +79,9 @@ def synthesize(
     return replace(made, black_level=stack.black_level, iso=stack.iso)
 
 
-def temporal_mean(stack: FrameStack) -> Array:
+def temporal_mean(stack: FrameStack) -> NDArray[np.float32]:
     """Return the temporal mean ``(H, W)`` in DN."""
-    mean = np.empty(stack.dn.shape[1:], np.float64)
+    mean = np.empty(stack.dn.shape[1:], np.float32)
     for plane in stack.planes:
         values = stack.plane_values(plane)
         target = mean[plane.row :: plane.step, plane.column :: plane.step]

@@ -3,8 +3,9 @@
 Read are all files that :func:`rawsynth.raw.frames.decode_frame` can decode, in the order of their names, and the
 members of tars (WebDataset). A DNG or another camera RAW says all that is needed. For PNG, TIFF and NPY a JSON states
 ``cfa``, ``white_level`` and, where they are known, ``black_level`` and ``iso``: ``NAME.json`` beside ``NAME.npy`` (in a
-tar too), or ``frames.json`` in a folder for all that lies below it. What a JSON states stands above what the file says;
-an ISO that nothing else states may stand in the path (``iso800``).
+tar too), or ``frames.json`` for all that lies below its folder, looked for up to the folder above the one that all
+frames share. What a JSON states stands above what the file says; an ISO that nothing else states may stand in the path
+(``iso800``), in the name of that shared folder or below it.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from rawsynth.raw.frames import FRAME_SUFFIXES, Frame, decode_frame
 COMMON_FILE = "frames.json"
 _TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 _ENDINGS = tuple(f".{suffix}" for suffix in FRAME_SUFFIXES)
-_ISO = re.compile(r"(?<![a-z0-9])iso[ _-]?(\d+)(?!\d)")
+_ISO = re.compile(r"(?<![a-z0-9])iso[ _-]?([1-9]\d*)")
 _ARCHIVE_FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, UnicodeDecodeError, ValueError)
 _NAMED = 3
 
@@ -40,7 +41,7 @@ _Stated = dict[str, Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class _Entry:
-    """One file or tar member: its name below the common folder, its bytes, and what a JSON states of it."""
+    """One file or tar member: its name below the shared folder, its bytes, what a JSON states of it."""
 
     name: str
     data: bytes
@@ -59,15 +60,16 @@ def read_dark_frames(url: str) -> Iterator[Frame]:
     """
     urls = _files(url)
     prefix = os.path.commonprefix(urls).rpartition("/")[0]
+    top, _, shared = prefix.rpartition("/")
     found, others = 0, list[str]()
     known: _Stated = {}
     for file in urls:
-        for entry in _entries(file, file[len(prefix) :].lstrip("/"), url, known):
+        for entry in _entries(file, file[len(prefix) :].lstrip("/"), top, known):
             if not entry.name.lower().endswith(_ENDINGS):
                 others.append(entry.name)
                 continue
             found += 1
-            yield _frame(entry)
+            yield _frame(entry, f"{shared} {entry.name}")
     if not found:
         raise UsageError(
             f"dark frames {url}: no frame in {len(urls)} files. Give a folder, a pattern or tars of dark frames "
@@ -93,30 +95,30 @@ def _matches(pattern: str) -> list[str]:
     return [storage.join(pattern, path) for path in paths if not any(p.startswith(".") for p in path.split("/"))]
 
 
-def _entries(file: str, name: str, root: str, known: _Stated) -> Iterator[_Entry]:
+def _entries(file: str, name: str, top: str, known: _Stated) -> Iterator[_Entry]:
     lower, folder = file.lower(), file.rpartition("/")[0]
     if lower.endswith(_TAR_SUFFIXES):
-        common = _stated_for_all(folder, root, known)
+        common = _stated_for_all(folder, top, known)
         for member, data, stated in _tar_samples(file):
             yield _Entry(f"{name}:{member}", data, {**common, **stated})
     elif lower.endswith(_ENDINGS):
         own = f"{file.rpartition('.')[0]}.json"
         stated = _parsed(storage.read_bytes(own), own) if storage.exists(own) else {}
-        yield _Entry(name, storage.read_bytes(file), {**_stated_for_all(folder, root, known), **stated})
+        yield _Entry(name, storage.read_bytes(file), {**_stated_for_all(folder, top, known), **stated})
     elif not lower.endswith(".json"):
         yield _Entry(name, b"", {})
 
 
-def _stated_for_all(folder: str, root: str, known: _Stated) -> Mapping[str, Any]:
-    """Read the nearest ``frames.json``, from a file's own folder up to the one that was asked for."""
+def _stated_for_all(folder: str, top: str, known: _Stated) -> Mapping[str, Any]:
+    """Read the nearest ``frames.json``, from a file's own folder up to the top one."""
     if folder not in known:
         common = storage.join(folder, COMMON_FILE)
         if storage.exists(common):
             known[folder] = _parsed(storage.read_bytes(common), common)
-        elif len(folder) <= len(root.rstrip("/")) or "/" not in folder:
+        elif len(folder) <= len(top) or "/" not in folder:
             known[folder] = {}
         else:
-            known[folder] = _stated_for_all(folder.rpartition("/")[0], root, known)
+            known[folder] = _stated_for_all(folder.rpartition("/")[0], top, known)
     return known[folder]
 
 
@@ -130,6 +132,11 @@ def _tar_samples(url: str) -> Iterator[tuple[str, bytes, dict[str, Any]]]:
         if own != key or not name:
             described = next((member for member in members if member.lower().endswith(".json")), None)
             stated = {} if described is None else _parsed(members.pop(described), f"{url}:{described}")
+            if described is not None and not members:
+                raise UsageError(
+                    f"dark frames {url}: no frame stands next to {described}. The members of a sample are adjacent and "
+                    f"share their name; what holds for all stands in {COMMON_FILE} beside the tar."
+                )
             yield from ((member, content, stated) for member, content in members.items())
             key, members = own, {}
         if name:
@@ -170,7 +177,7 @@ def _parsed(data: bytes, where: str) -> dict[str, Any]:
         raise UsageError(f"{where}: no JSON of a dark frame: {error}") from error
 
 
-def _frame(entry: _Entry) -> Frame:
+def _frame(entry: _Entry, path: str) -> Frame:
     try:
         frame = decode_frame(entry.data, entry.name)
     except SampleError as error:
@@ -181,7 +188,8 @@ def _frame(entry: _Entry) -> Frame:
             raise UsageError(f"dark frame {entry.name}: its JSON's {key} is a number; got {value!r}.")
     if "cfa" in entry.stated:
         stated["cfa"] = check_cfa(entry.stated["cfa"])
-    named = _ISO.search(entry.name.lower().replace("/", " ").replace("_", " "))
+    named = _ISO.findall(re.sub("[/:_]", " ", path.lower()))
     if named and stated.get("iso", frame.iso) is None:
-        stated["iso"] = float(named[1])
+        # The part nearest to the file decides.
+        stated["iso"] = float(named[-1])
     return replace(frame, **stated)

@@ -19,7 +19,7 @@ from rawsynth.noise import stages
 from rawsynth.noise.base import ModelParams, NoiseModel
 from rawsynth.noise.tukey_lambda import check_shape, tukey_variance
 from rawsynth.raw.metadata import float32
-from rawsynth.raw.noise_params import Planes, four_planes
+from rawsynth.raw.noise_params import QUANTIZATION_VARIANCE_DN2, Planes, four_planes
 from rawsynth.raw.sensor_noise import SensorNoise
 
 
@@ -57,9 +57,8 @@ class Physics(NoiseModel):
             check_shape(shape)
         unit_variance = 1.0 if shape is None else tukey_variance(shape)
         _check_bias(params["color_bias"])
-        step = _check_size(params["quantization_step"], "quantization_step")
-        shared = step**2 / 12.0
-        shared += sum(_check_size(params[name], name) ** 2 for name in ("row_sigma", "column_sigma"))
+        row, column, step = (_check_size(params[n], n) for n in ("row_sigma", "column_sigma", "quantization_step"))
+        shared = row**2 + column**2 + step**2 * QUANTIZATION_VARIANCE_DN2
         white = four_planes(params["read_scale"], "read_scale")
         read = four_planes([scale**2 * unit_variance + shared for scale in white], "read")
         return four_planes(params["shot"], "shot"), read
@@ -112,19 +111,15 @@ def _read(words: Tensor, params: Mapping[str, Tensor], height: int, width: int) 
     scale = params["read_scale"]
     if "tukey_lambda" not in params:
         return stages.gaussian_read(words, scale, height, width)
-    tukey = stages.tukey_read(words, scale, params["tukey_lambda"], height, width)
     if "is_tukey" not in params:
-        return tukey
-    gaussian = stages.gaussian_read(words, scale, height, width)
-    return torch.where(params["is_tukey"][:, None, None, None], tukey, gaussian)
+        return stages.tukey_read(words, scale, params["tukey_lambda"], height, width)
+    return stages.mixed_read(words, scale, params["tukey_lambda"], params["is_tukey"], height, width)
 
 
 def _check_size(value: Any, name: str) -> float:
-    return four_planes(value, name)[0] if not isinstance(value, list | tuple) else _refuse(value, name)
-
-
-def _refuse(value: Any, name: str) -> float:
-    raise UsageError(f"{name} is one number >= 0; got {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 <= value < math.inf:
+        raise UsageError(f"{name} is one number >= 0; got {value!r}.")
+    return value
 
 
 def _check_bias(bias: Any) -> None:

@@ -65,13 +65,28 @@ def tukey_read(words: Tensor, scale: Tensor, tukey_lambda: Tensor, height: int, 
     Returns:
         ``(B, 4, height, width)`` float32.
     """
-    shapes = tukey_lambda[:, None]
+    law = _tukey_law(tukey_lambda)
+    drawn = seeding.random_planes(words, height, width, stream=READ_STREAM, law=law)
+    return drawn.mul_(scale[..., None, None])
+
+
+def mixed_read(
+    words: Tensor, scale: Tensor, tukey_lambda: Tensor, is_tukey: Tensor, height: int, width: int
+) -> Tensor:
+    """Draw :func:`tukey_read` for the samples where ``is_tukey``, bool ``(B,)``, holds, else :func:`gaussian_read`."""
+    tukey_law, choice = _tukey_law(tukey_lambda), is_tukey[:, None]
 
     def law(bits0: Tensor, bits1: Tensor) -> tuple[Tensor, Tensor]:
-        return tukey_from_bits(bits0, shapes), tukey_from_bits(bits1, shapes)
+        tukey, gaussian = tukey_law(bits0, bits1), seeding.box_muller(bits0, bits1)
+        return torch.where(choice, tukey[0], gaussian[0]), torch.where(choice, tukey[1], gaussian[1])
 
     drawn = seeding.random_planes(words, height, width, stream=READ_STREAM, law=law)
     return drawn.mul_(scale[..., None, None])
+
+
+def _tukey_law(tukey_lambda: Tensor) -> seeding.Law:
+    shapes = tukey_lambda[:, None]
+    return lambda bits0, bits1: (tukey_from_bits(bits0, shapes), tukey_from_bits(bits1, shapes))
 
 
 def row_noise(words: Tensor, sigma: Tensor, height: int) -> Tensor:

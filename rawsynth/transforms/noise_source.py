@@ -114,7 +114,8 @@ class CameraNoise(NoiseSource):
         if self.iso is None or self.extrapolate:
             return cameras
         low, high = self.iso
-        fitting = [c for c in cameras if c.noise_profile().iso_range[0] <= low <= high <= c.noise_profile().iso_range[1]]
+        ranges = [camera.noise_profile().iso_range for camera in cameras]
+        fitting = [c for c, (least, most) in zip(cameras, ranges, strict=True) if least <= low <= high <= most]
         if not fitting:
             raise UsageError(f"no built-in camera has noise for ISO {low:g} to {high:g}; `rawsynth cameras` shows them.")
         return fitting

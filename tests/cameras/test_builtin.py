@@ -107,9 +107,9 @@ def test_at_the_same_gain_eld_and_pmn_agree_on_the_d850() -> None:
 @pytest.mark.parametrize("iso", [100, 800, 1600, 2000, 25600])
 def test_tukey_and_gaussian_read_noise_of_the_a7s2_have_one_variance(iso: float) -> None:
     noise = load_camera("Sony ILCE-7SM2").noise_profile()
-    scale = noise.at(iso).tukey_scale_dn
-    assert scale is not None
-    deviation = scale[0] * float(stats.tukeylambda.std(noise.tukey_lambdas[0]))
+    scale, shape = noise.at(iso).tukey_scale_dn, noise.at(iso).tukey_lambda
+    assert scale is not None and shape is not None
+    deviation = scale[0] * float(stats.tukeylambda.std(shape))
     assert deviation == pytest.approx(noise.at(iso).read_sigma_dn[0], rel=0.012)
 
 

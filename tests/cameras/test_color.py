@@ -143,14 +143,14 @@ def test_matrices_that_say_nothing_are_refused(matrices: dict[str, np.ndarray], 
         camera_color(matrices, 5000)
 
 
-@pytest.mark.parametrize("name", COLORED)
-def test_daylight_is_exactly_the_matrix_for_daylight(name: str) -> None:
+def test_daylight_is_exactly_the_matrix_for_daylight() -> None:
     """At 6504 K there is nothing to adapt: camera_from_xyz times xyz_from_srgb, rows divided by their sums."""
-    matrices = builtin_cameras()[name].cam_from_xyz
-    raw = matrices["D65"] @ XYZ_FROM_SRGB
-    matrix, gains = camera_color(matrices, 6504)
-    assert np.abs(matrix - raw / raw.sum(axis=1, keepdims=True)).max() < 1e-12
-    assert gains == pytest.approx((raw[1].sum() / raw[0].sum(), raw[1].sum() / raw[2].sum()), rel=1e-12)
+    for name in COLORED:
+        matrices = builtin_cameras()[name].cam_from_xyz
+        raw = matrices["D65"] @ XYZ_FROM_SRGB
+        matrix, gains = camera_color(matrices, 6504)
+        assert np.abs(matrix - raw / raw.sum(axis=1, keepdims=True)).max() < 1e-12, name
+        assert gains == pytest.approx((raw[1].sum() / raw[0].sum(), raw[1].sum() / raw[2].sum()), rel=1e-12), name
 
 
 @given(CCT, st.sampled_from(COLORED))
@@ -170,23 +170,24 @@ def test_tungsten_by_hand() -> None:
     assert gains == pytest.approx((1 / 1.09850, 1 / 0.35585), rel=4e-3)
 
 
-@pytest.mark.parametrize("name", COLORED)
-def test_the_warmer_the_light_the_less_red_gain_and_the_more_blue(name: str) -> None:
-    matrices = builtin_cameras()[name].cam_from_xyz
-    gains = np.array([camera_color(matrices, 1e6 / mired)[1] for mired in range(134, 351, 6)])
-    assert (np.diff(gains[:, 0]) < 0).all()
-    assert (np.diff(gains[:, 1]) > 0).all()
-    assert (gains > 0.5).all()
-    assert (gains < 6).all()
+def test_the_warmer_the_light_the_less_red_gain_and_the_more_blue() -> None:
+    for name in COLORED:
+        matrices = builtin_cameras()[name].cam_from_xyz
+        gains = np.array([camera_color(matrices, 1e6 / mired)[1] for mired in range(134, 351, 12)])
+        assert (np.diff(gains[:, 0]) < 0).all(), name
+        assert (np.diff(gains[:, 1]) > 0).all(), name
+        assert ((gains > 0.5) & (gains < 6)).all(), name
 
 
-@pytest.mark.parametrize("name", COLORED)
-def test_matrices_stay_usable(name: str) -> None:
-    """Neutral grays stay, primaries stay themselves, nothing is near singular, over the range that is drawn from."""
-    for cct_k in (2850, 3500, 4500, 5500, 7500):
-        matrix, _ = camera_color(builtin_cameras()[name].cam_from_xyz, cct_k)
-        assert (matrix.argmax(axis=1) == [0, 1, 2]).all()
-        assert np.linalg.cond(matrix) < 12
+def test_matrices_stay_usable() -> None:
+    """Nothing is near singular or mirrored over the range that is drawn from; modern cameras see primaries as such."""
+    for name in COLORED:
+        camera = builtin_cameras()[name]
+        for cct_k in (2850, 4500, 7500):
+            matrix, _ = camera_color(camera.cam_from_xyz, cct_k)
+            assert np.linalg.cond(matrix) < 12, name
+            assert np.linalg.det(matrix) > 0.02, name
+            assert camera.noise is None or (matrix.argmax(axis=1) == [0, 1, 2]).all(), name
 
 
 def test_a_camera_blind_to_the_light_is_named() -> None:

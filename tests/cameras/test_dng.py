@@ -21,7 +21,9 @@ def rationals(values: Any) -> tuple[int, ...]:
     return tuple(number for value in np.ravel(values) for number in (round(float(value) * 1000), 1000))
 
 
-def write(path: Path, *, cfa: str = "RGGB", drop: tuple[int, ...] = (), photometric: int = 32803, **changed: Any) -> str:
+def write(
+    path: Path, *, cfa: str = "RGGB", drop: tuple[int, ...] = (), photometric: int = 32803, **changed: Any
+) -> str:
     """A DNG of 12 bits, black 100 and white 4095, at ISO 400 with NOISE; ``t50778=(...)`` replaces a tag."""
     tags: dict[int, tuple[str, int, Any]] = {
         33421: ("H", 2, (2, 2)),
@@ -57,7 +59,9 @@ def test_tags_become_a_camera(tmp_path: Path) -> None:
 
 
 def test_files_of_several_isos_are_one_profile(tmp_path: Path) -> None:
-    names = [write(tmp_path / f"{iso}.dng", t34855=("H", 1, iso), t51041=("d", 2, (iso * 1e-6, 1e-7))) for iso in (800, 100)]
+    names = [
+        write(tmp_path / f"{iso}.dng", t34855=("H", 1, iso), t51041=("d", 2, (iso * 1e-6, 1e-7))) for iso in (800, 100)
+    ]
     camera = import_dng([*names, names[0]], "My Camera")
     assert camera.name == "My Camera" and camera.noise_profile().isos == (100, 800)
     assert camera.sensor_noise(800).shot == pytest.approx((8e-4,) * 4)

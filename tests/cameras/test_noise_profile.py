@@ -1,6 +1,7 @@
 """Noise by ISO: interpolation, conversion gains, spreads, and what is refused."""
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,18 @@ def test_without_a_generator_it_is_the_table_and_the_middle_shape() -> None:
     assert (noise.read[0], noise.tukey_lambda) == (pytest.approx((2 / 1000) ** 2), 0.0)
 
 
+def test_a_shape_of_the_iso_s_own_is_interpolated_and_never_drawn() -> None:
+    scale = (1.0,) * 4
+    points = (
+        point(100, 0.1, 2.0, tukey_scale_dn=scale, tukey_lambda=0.1),
+        point(400, 0.4, 2.0, tukey_scale_dn=scale, tukey_lambda=-0.1),
+    )
+    profile, rng = NoiseProfile(points), np.random.default_rng(0)
+    for iso, shape in ((100, 0.1), (200, 0.0), (400, -0.1), (800, -0.1)):
+        noise = profile.sensor_noise(iso, range_dn=1000, cfa="RGGB", extrapolate=True, rng=rng)
+        assert noise.tukey_lambda == pytest.approx(shape, abs=1e-12)
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
@@ -127,6 +140,7 @@ def test_without_a_generator_it_is_the_table_and_the_middle_shape() -> None:
         ({"row_sigma_dn": math.nan}, "row_sigma_dn"),
         ({"color_bias_dn": (0.0, math.inf, 0.0, 0.0)}, "color_bias_dn"),
         ({"iso": 0}, "ISO"),
+        ({"tukey_lambda": -0.5}, "tukey_lambda"),
     ],
 )
 def test_impossible_points_are_refused(fields: dict[str, Any], message: str) -> None:
@@ -144,6 +158,8 @@ TUKEY = point(100, 0.1, 1.0, tukey_scale_dn=(0.5,) * 4)
         ({"points": (point(100, 0.1, 1.0), point(100, 0.2, 1.0))}, "twice"),
         ({"points": (TUKEY, point(200, 0.2, 1.0)), "tukey_lambdas": (0.1,)}, "every ISO"),
         ({"points": (TUKEY,)}, "tukey_lambdas"),
+        ({"points": (point(100, 0.1, 1.0, tukey_lambda=0.1),)}, "tukey_scale_dn"),
+        ({"points": (replace(TUKEY, tukey_lambda=0.1),), "tukey_lambdas": (0.1,)}, "or tukey_lambdas"),
         ({"points": (point(100, 0.1, 1.0),), "tukey_lambdas": (0.1,)}, "tukey_scale_dn"),
         ({"points": (TUKEY,), "tukey_lambdas": (-0.5,)}, "infinite"),
         ({"points": (TUKEY,), "tukey_lambdas": (0.1,), "high_gain_isos": (0.0,)}, "high_gain_isos"),

@@ -59,9 +59,9 @@ def test_every_style_leaves_ink(style: Any) -> None:
 
 
 @pytest.mark.parametrize("kind", CHARTS)
-@pytest.mark.parametrize("values", [np.zeros(3), np.full(3, np.nan), np.array([-1.0, np.inf, 1e300]), np.empty(0)])
-def test_values_that_cannot_be_drawn_break_nothing(kind: str, values: Any) -> None:
-    opened(CHARTS[kind]([Series("odd", values, values), Series("even", X, X)]))
+def test_values_that_cannot_be_drawn_break_nothing(kind: str) -> None:
+    odd = [np.zeros(3), np.full(3, np.nan), np.array([-1.0, np.inf, 1e30]), np.empty(0)]
+    opened(CHARTS[kind]([*(Series("odd", values, values) for values in odd), Series("even", X, X)]))
 
 
 def test_names_are_no_formulas() -> None:

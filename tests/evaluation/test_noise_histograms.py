@@ -30,7 +30,7 @@ def test_gaussians_as_the_closed_form(sigma: float, other: float) -> None:
     assert found.symmetric == pytest.approx((found.forward + found.backward) / 2)
 
 
-@pytest.mark.parametrize(("sigma", "width"), [(0.3, 1.0), (3.0, 1.0), (8.0, 1.0), (12.1, 2.0), (20.0, 2.0), (23.0, 3.0)])
+@pytest.mark.parametrize(("sigma", "width"), [(0.3, 1.0), (3.0, 1.0), (8.0, 1.0), (12.1, 2.0), (23.0, 3.0)])
 def test_bins_are_whole_dn_and_centred(sigma: float, width: float) -> None:
     found = divergence(*[expected_counts(stats.norm(scale=sigma))] * 2, cell_dn=CELL, sigma_dn=sigma)
     assert found.width_dn == width
@@ -65,7 +65,10 @@ def test_chance_alone_gives_what_theory_says() -> None:
     assert np.mean([one.symmetric for one in found]) == pytest.approx(expected, rel=0.15)
 
 
-@given(st.lists(st.integers(0, 1000), min_size=64, max_size=64), st.lists(st.integers(0, 1000), min_size=64, max_size=64))
+COUNTS = st.lists(st.integers(0, 1000), min_size=64, max_size=64)
+
+
+@given(COUNTS, COUNTS)
 def test_never_negative_never_infinite(first: list[int], second: list[int]) -> None:
     found = divergence(np.array(first), np.array(second), cell_dn=CELL, sigma_dn=1.0)
     assert -1e-12 <= found.forward < 50 and -1e-12 <= found.backward < 50

@@ -1,6 +1,6 @@
-"""Real dark frames as read noise, on frames that the tests simulate: what is cut out is theirs, site for site.
+"""Dark frames as read noise, mostly on frames that the tests simulate: what is cut out is theirs, site for site.
 
-Simulated, not real: continuous noise of a known law plus a black level, rounded to DN as a converter rounds.
+Simulated is continuous noise of a known law plus a black level, rounded to DN as a converter rounds.
 """
 
 import io
@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import fsspec
 import numpy as np
 import pytest
 import torch
@@ -27,6 +28,7 @@ from rawsynth.raw.sensor_noise import SensorNoise
 from tests.dng import dng
 
 CPU = torch.device("cpu")
+EMVA = Path(__file__).resolve().parents[2].parent / "shared/data/emva1288_ccd12"
 BLACK, WHITE = 512, 4095
 SAYS: dict[str, Any] = {"cfa": "RGGB", "black_level": BLACK, "white_level": WHITE}
 CFAS = pytest.mark.parametrize("cfa", BAYER_LAYOUTS)
@@ -130,23 +132,19 @@ def test_a_crop_is_one_window_of_the_frame_with_its_rows_and_columns(cfa: str, t
     assert max(row for row, _ in seen) >= 20
 
 
+@pytest.fixture(scope="module")
+def ramp_model(tmp_path_factory: pytest.TempPathFactory) -> DarkFrames:
+    return DarkFrames.create(folder(tmp_path_factory.mktemp("ramp"), {"a.npy": npy(ramp(22, 22))}))
+
+
 @given(st.integers(1, 10), st.integers(1, 10), st.sampled_from(BAYER_LAYOUTS), st.integers(0, 2**62))
-def test_windows_never_leave_the_frame(height: int, width: int, cfa: str, seed: int) -> None:
-    model = RAMP
+def test_windows_never_leave_the_frame(ramp_model: DarkFrames, height: int, width: int, cfa: str, seed: int) -> None:
+    model = ramp_model
     params = model.draw(noise_of(cfa), seeding.scalar_rng(seed))
     params["offset"] = params["offset"] if seed % 3 else [float(np.float32(1 - 1e-9)), 0.0]
     noise = add(model, black(1, height, width), [params])
     assert noise.shape == (1, 4, height, width)
     assert torch.isfinite(noise).all()
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _ramp(tmp_path_factory: pytest.TempPathFactory) -> None:
-    global RAMP
-    RAMP = DarkFrames.create(folder(tmp_path_factory.mktemp("ramp"), {"a.npy": npy(ramp(22, 22))}))
-
-
-RAMP: DarkFrames
 
 
 def test_an_image_larger_than_the_frames_is_refused(tmp_path: Path) -> None:
@@ -221,6 +219,21 @@ def test_read_is_the_variance_that_is_added(tmp_path: Path) -> None:
     noise = add(model, black(60, 100, 100), params).double()
     spread = noise.var(dim=(0, 2, 3)).numpy()
     assert spread == pytest.approx(read, rel=0.05)
+
+
+@pytest.mark.skipif(not EMVA.is_dir(), reason="the EMVA 1288 reference set is not in ../shared")
+def test_real_dark_frames_give_their_own_noise(tmp_path: Path) -> None:
+    """A monochrome CCD's static darks, its sites taken for Bayer ones: variance and probability of every DN."""
+    files = {path.name: path.read_bytes() for path in sorted((EMVA / "images").glob("d_s_*.png"))[:6]}
+    assert len(files) == 6
+    model = DarkFrames.create(folder(tmp_path, files, {"cfa": "RGGB", "white_level": 4095}))
+    chosen = model.store.sets[0]
+    params = [{**model.draw(noise_of(), seeding.scalar_rng(0)), "frame": name, "offset": [0.0, 0.0]} for name in files]
+    values = in_dn(add(model, black(6, 240, 320), params), model.store)
+    own = np.stack(chosen.frames).astype(float)
+    assert values.var() == pytest.approx(own.var() - 1 / 12, abs=0.002 * own.var())
+    drawn = values + np.tile(np.reshape(chosen.mean_dn, (2, 2)), (240, 320))
+    assert (np.rint(drawn) == own).mean() > 0.9999
 
 
 def test_shot_noise_is_the_poisson_gaussian_model_s(tmp_path: Path) -> None:
@@ -300,6 +313,8 @@ def test_containers_give_the_same_frames(tmp_path: Path, make_tar: Callable[...,
         assert [s.iso for s in store.sets] == [800]
         assert sorted(frame.tobytes() for frame in store.sets[0].frames) == wanted, place
         assert store.sets[0].range_dn == WHITE - BLACK
+    # Of a part, what stands above it still holds: its folder's ISO, its parent's frames.json.
+    assert open_dark_frames(str(tmp_path / "png/iso800")).sets[0].iso == 800
     one = open_dark_frames(str(tmp_path / "npy/2.npy")).sets[0]
     assert one.names == ("2.npy",)
     assert one.frames[0].tobytes() == dn[2].tobytes()
@@ -358,7 +373,7 @@ def test_an_iso_without_frames_is_refused_by_name(two_isos: DarkFrames, iso: flo
 
 
 def test_frames_that_state_no_iso_serve_any(tmp_path: Path) -> None:
-    model = DarkFrames.create(folder(tmp_path, {"a.npy": npy(white_noise())}))
+    model = DarkFrames.create(folder(tmp_path / "cap-on", {"a.npy": npy(white_noise())}))
     assert model.isos == ()
     assert model.draw(noise_of(iso=6400), np.random.default_rng(0))["frame"] == "a.npy"
 
@@ -407,6 +422,20 @@ def test_a_tar_that_was_cut_is_no_whole_tar(cut: int, tmp_path: Path, make_tar: 
         open_dark_frames(str(tar))
 
 
+def test_a_json_without_its_frame_is_not_passed_over(tmp_path: Path, make_tar: Callable[..., Path]) -> None:
+    make_tar(tmp_path / "a.tar", {"a.npy": DARK, "b.npy": DARK, "a.json": b"{}"})
+    with pytest.raises(UsageError, match="no frame stands next to a.json"):
+        open_dark_frames(folder(tmp_path, {}))
+
+
+def test_frames_may_lie_in_a_store() -> None:
+    store = fsspec.filesystem("memory")
+    store.pipe({"/dark/iso800/a.npy": DARK, "/dark/frames.json": json.dumps(SAYS).encode()})
+    for place in ("memory://dark", "memory://dark/iso800", "memory://dark/*/*.npy"):
+        assert open_dark_frames(place).sets[0].iso == 800
+    store.rm("/dark", recursive=True)
+
+
 def test_monochrome_frames_are_refused(tmp_path: Path) -> None:
     linear = dng(np.rint(white_noise()).astype(np.uint16), "", black=(0, 0, 0, 0))
     with pytest.raises(UsageError, match="monochrome"):
@@ -420,6 +449,7 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
         DarkFrames.create(str(tmp_path / "nowhere.npy"))
 
 
+@pytest.mark.slow
 def test_compiled_it_adds_the_same_noise(tmp_path: Path) -> None:
     model = DarkFrames.create(folder(tmp_path, {"a.npy": npy(white_noise())}))
     params = draws(model, 2, noise_of("BGGR", shot=0.01))

@@ -330,7 +330,7 @@ def test_unknown_names_are_their_own_kind(arguments: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"gain": 1.0}, "cannot override 'gain'; choose from: cam_from_srgb, camera, cct, cfa, rgb_gain, white_balance"),
+        ({"gain": 1.0}, "cannot override 'gain'; choose from: cam_from_srgb, camera, cct, cfa, rgb_gain, white_bal"),
         ({"seed": 1}, "cannot override 'seed'"),
         ({"rgb_gain": [1.0, 2.0]}, r"give one value for all, or 3, one a sample; got shape \(2,\)"),
         ({"rgb_gain": [[1.0, 2.0, 3.0]]}, "got shape"),

@@ -22,6 +22,7 @@ own camera for better (``rawsynth calibrate``).
 
 from __future__ import annotations
 
+import difflib
 import json
 import statistics
 from collections.abc import Mapping, Sequence
@@ -29,12 +30,11 @@ from dataclasses import replace
 from typing import Any
 
 from rawsynth import storage
-from rawsynth.cameras.builtin import builtin_cameras, nominal_levels, with_color
+from rawsynth.cameras.builtin import without_noise
 from rawsynth.cameras.noise_profile import NoisePoint, NoiseProfile
 from rawsynth.cameras.profile import CameraProfile
-from rawsynth.errors import UsageError
+from rawsynth.errors import UnknownNameError, UsageError
 from rawsynth.raw.noise_params import QUANTIZATION_VARIANCE_DN2, gain_from_shot
-from rawsynth.registry import pick
 
 GREEN_VARIANCE_RATIO = 0.08
 """What darktable's measure leaves of the variance of green's RAW noise."""
@@ -49,7 +49,7 @@ def import_darktable(url: str, model: str) -> CameraProfile:
     """Read one camera's noise by ISO from darktable's table; see the head of this file for what its figures are.
 
     K and read noise are in DN of the levels that the built-in table has for the camera, or nominal ones. Points are
-    flagged ``"read_floored"`` where no read noise is left of b (1,225 of the 7,045 settings of darktable 5 have b <= 0
+    flagged ``"read_floored"`` where no read noise is left of b (1,225 of the 7,045 settings of 374 cameras have b <= 0
     in some colour as printed): it stands at the quantisation variance; and ``"gain_off_trend"`` where K per ISO is
     more than a quarter off the table's median, as noise reduction in the file or a bad exposure do.
 
@@ -59,30 +59,25 @@ def import_darktable(url: str, model: str) -> CameraProfile:
 
     Raises:
         InputAccessError: the file cannot be read.
-        UsageError: it is no such file, has no such camera, or states a <= 0 for green at an ISO.
+        UnknownNameError: it has no such camera; the message names close ones.
+        UsageError: it is no such file, or states a <= 0 for green at an ISO of this camera.
     """
     cameras = _table(url)
-    folded = {name.lower(): name for name in cameras}
-    name = pick({name: name for name in cameras}, folded.get(model.lower(), model), "camera of darktable's")
-    listed = builtin_cameras().get(name)
-    levels = nominal_levels() if listed is None else listed.levels
+    name = {name.lower(): name for name in cameras}.get(model.lower())
+    if name is None:
+        near = difflib.get_close_matches(model, cameras, n=5, cutoff=0.4)
+        raise UnknownNameError(f"{url} has no camera {model!r}; near: {', '.join(near) or 'none'}.")
+    camera = without_noise(name)
     settings: dict[float, list[tuple[float, float]]] = {}
     for setting in cameras[name]:
         iso, a, b = _green(setting, f"{url}: {name}")
         settings.setdefault(iso, []).append((a, b))
     # Some cameras were measured several times: the middle one by a.
     chosen = {iso: sorted(found)[len(found) // 2] for iso, found in settings.items()}
-    points = _flag_off_trend([_point(iso, *chosen[iso], range_dn=levels.range_dn) for iso in sorted(chosen)])
-    assumed = () if listed else ("levels and CFA: assumed; set those of your camera",)
-    camera = CameraProfile(
-        name=name,
-        cfa="RGGB" if listed is None else listed.cfa,
-        levels=levels,
-        nominal_levels=listed is None or listed.nominal_levels,
-        noise=NoiseProfile(tuple(points), high_gain_isos=gain_switches(points)),
-        sources=(SOURCE, *assumed),
-    )
-    return with_color(camera, listed)
+    range_dn = camera.levels.range_dn
+    points = _flag_off_trend([_point(iso, *chosen[iso], range_dn=range_dn) for iso in sorted(chosen)])
+    noise = NoiseProfile(tuple(points), high_gain_isos=gain_switches(points))
+    return replace(camera, noise=noise, sources=(SOURCE, *camera.sources))
 
 
 def gain_switches(points: Sequence[NoisePoint]) -> tuple[float, ...]:

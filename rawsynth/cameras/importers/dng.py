@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -103,7 +104,7 @@ def _read(url: str) -> _DngTags:
         with tifffile.TiffFile(io.BytesIO(data)) as tiff:
             pages = [page for top in tiff.pages for page in (top, *(top.pages or ()))]
             tags = [{tag.code: _value(tag) for tag in page.tags} for page in pages]
-    except (tifffile.TiffFileError, ValueError, KeyError, IndexError, TypeError, OSError) as error:
+    except (tifffile.TiffFileError, struct.error, ValueError, KeyError, IndexError, TypeError, OSError) as error:
         raise SampleError(f"{url}: no readable DNG ({error}).") from error
     raw = next((page for page in tags if page.get(262) == _CFA_PHOTOMETRIC), None)
     if raw is None:

@@ -8,22 +8,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rawsynth.cameras.builtin import builtin_cameras, with_color
+from rawsynth.cameras.builtin import without_noise
 from rawsynth.cameras.importers.pickled_numbers import read_pickled_numbers
 from rawsynth.cameras.noise_profile import NoisePoint, NoiseProfile
 from rawsynth.cameras.profile import CameraProfile
 from rawsynth.errors import UsageError
-from rawsynth.raw.levels import Levels
 from rawsynth.raw.noise_params import Planes
 from rawsynth.raw.sensor_noise import NO_BIAS
 
 SOURCE = "noise: ELD (Wei et al., CVPR 2020; parameter files, MIT), Profile-1; laws in K, 14-bit DN, one for all planes"
 ISO_SOURCE = "ISO: nominal; ELD states gains only, taken as K = Kmin at ISO 100 and proportional to the ISO"
-LEVELS = Levels(512, 16383, 14)
 _LOWEST_ISO = 100.0
 # Columns of ELD's color_bias are R, Gr, B, Gb.
 _READING_ORDER = (0, 1, 3, 2)
@@ -41,7 +40,7 @@ def import_eld(url: str, name: str) -> CameraProfile:
 
     Args:
         url: the ``.npy`` file, path or URL.
-        name: what the camera is called; levels are nominal (512 to 16383), colour that of the built-in camera.
+        name: what the camera is called; levels and colour are those of the built-in camera, or nominal.
 
     Raises:
         InputAccessError: the file cannot be read.
@@ -50,28 +49,23 @@ def import_eld(url: str, name: str) -> CameraProfile:
     data = read_pickled_numbers(url)
     try:
         k_min, k_max = float(data["Kmin"]), float(data["Kmax"])
+        if not 0 < k_min <= k_max < math.inf:
+            raise ValueError(f"0 < Kmin <= Kmax; they are {k_min:g} and {k_max:g}")
         laws = {field: data["Profile-1"][law] for field, law in _FIELDS.items()}
         laws = {field: {key: float(law[key]) for key in ("slope", "bias", "sigma")} for field, law in laws.items()}
         shapes = tuple(float(shape) for shape in data["G_shape"])
         bias = np.asarray(data.get("color_bias", np.zeros((0, 4))), dtype=np.float64)
         points = [_point(k_min, step, laws, bias) for step in range(1 + int(math.log2(k_max / k_min) + 1e-6))]
-    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError) as error:
         raise UsageError(f"{url}: not the parameters of an ELD camera (missing or wrong: {error}).") from error
-    listed = builtin_cameras().get(name)
-    camera = CameraProfile(
-        name=name,
-        cfa="RGGB" if listed is None else listed.cfa,
-        levels=LEVELS,
-        nominal_levels=True,
-        noise=NoiseProfile(
-            tuple(points),
-            tukey_lambdas=shapes,
-            log_spread={field: law["sigma"] for field, law in laws.items()},
-            nominal_iso=True,
-        ),
-        sources=(SOURCE, ISO_SOURCE),
+    noise = NoiseProfile(
+        tuple(points),
+        tukey_lambdas=shapes,
+        log_spread={field: law["sigma"] for field, law in laws.items()},
+        nominal_iso=True,
     )
-    return with_color(camera, listed)
+    camera = without_noise(name)
+    return replace(camera, noise=noise, sources=(SOURCE, ISO_SOURCE, *camera.sources))
 
 
 def _point(k_min: float, step: int, laws: Mapping[str, Mapping[str, float]], bias: NDArray[np.float64]) -> NoisePoint:
