@@ -4,14 +4,15 @@
     python benchmarks/bench_noise.py --batch 16 --side 504 --device cuda --no-compile
 
 A pixel is one site of the mosaic. All alternatives run in turn in one process, medians of the rounds; ratios are what
-to trust. "memory" is the peak above what was held before, in tensors of the size of the input.
+to trust. "memory" is an eager model's peak above what was held before, in tensors of the input's size, on a CPU.
 """
 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
+import resource
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -75,39 +76,34 @@ def seeding_runs(clean: Tensor, compiled: bool) -> Runs:
     return runs
 
 
-def peak_tensors(run: Callable[[], Tensor], clean: Tensor) -> float:
-    """Most memory held during a call above what was held before, in input tensors; NaN where the system does not say.
-
-    On a CPU it is the resident set, which Linux forgets on request.
-    """
-    size = clean.numel() * clean.element_size()
-    if clean.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
-        before = torch.cuda.memory_allocated()
+def peak_tensors(name: str, batch: int, side: int) -> float:
+    """Run an eager model once, in a process of its own, and return its peak resident memory in input tensors."""
+    clean = photograph(batch, side)
+    run = model_runs(clean, compiled=False)[name]
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with torch.no_grad():
         run()
-        return (torch.cuda.max_memory_allocated() - before) / size
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-        before = _status("VmRSS")
-        run()
-        return (_status("VmHWM") - before) / size
-    except (OSError, StopIteration):
-        return float("nan")
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return 1024 * (after - before) / (clean.numel() * clean.element_size())
 
 
-def _status(field: str) -> int:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * int(next(line for line in lines if line.startswith(field + ":")).split()[1])
+def photograph(batch: int, side: int) -> Tensor:
+    """Clean light, most of it near black as a photograph's is."""
+    generator = torch.Generator().manual_seed(0)
+    return torch.rand(batch, 4, side // 2, side // 2, generator=generator).pow_(2.2)
 
 
 def print_models(runs: Mapping[str, Callable[[], Tensor]], clean: Tensor, rounds: int) -> None:
-    """Print Mpixel/s, the ratios and the peak memory, a row an alternative."""
+    """Print Mpixel/s, the ratios and the peak memory of eager models, a row an alternative."""
     seconds = side_by_side(runs, rounds)
+    batch, side = len(clean), 2 * clean.shape[-1]
     print("| | Mpixel/s | of torch.randn | of torch.poisson | memory, tensors |\n| --- | --- | --- | --- | --- |")
-    for name, run in runs.items():
-        value, memory = seconds[name], peak_tensors(run, clean)
-        of = f"{seconds['torch.randn'] / value:.2f} | {seconds['torch.poisson'] / value:.2f}"
-        print(f"| {name} | {clean.numel() / value / 1e6:.1f} | {of} | {memory:.1f} |", flush=True)
+    with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
+        for name, value in seconds.items():
+            eager = name.endswith("eager") and clean.device.type == "cpu"
+            memory = f"{pool.apply(peak_tensors, (name, batch, side)):.1f}" if eager else "-"
+            of = f"{seconds['torch.randn'] / value:.2f} | {seconds['torch.poisson'] / value:.2f}"
+            print(f"| {name} | {clean.numel() / value / 1e6:.1f} | {of} | {memory} |", flush=True)
 
 
 def main() -> None:
@@ -117,11 +113,9 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=504, help="of the mosaic")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--no-compile", action="store_true", help="leave the compiled rows out; compiling takes minutes")
+    parser.add_argument("--no-compile", action="store_true", help="leave out compiled rows; compiling takes minutes")
     args = parser.parse_args()
-    generator = torch.Generator().manual_seed(0)
-    # Most light of a photograph is near black.
-    clean = torch.rand(args.batch, 4, args.side // 2, args.side // 2, generator=generator).pow(2.2).to(args.device)
+    clean = photograph(args.batch, args.side).to(args.device)
     threads = f"{torch.get_num_threads()} threads"
     print(f"torch {torch.__version__}, {args.device}, {threads}, {args.batch} x {args.side}x{args.side}\n")
     electrons = clean / SENSOR.shot[0]

@@ -4,10 +4,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rawsynth.calibration.run import calibrate
+    from rawsynth.cameras import CameraProfile, load_camera
     from rawsynth.corpus.reading import open_corpus
     from rawsynth.corpus.verify import verify
     from rawsynth.engine.local import generate
     from rawsynth.evaluation.evaluate import evaluate
+    from rawsynth.evaluation.noise_report import noise_report
     from rawsynth.pairs.make import make_pairs
     from rawsynth.pairs.opening import open_pairs
     from rawsynth.pipeline.config import GenerateConfig
@@ -22,14 +25,18 @@ __version__ = "0.1.0"
 # Loaded on first use: importing rawsynth, or asking the command line for help, does not import torch.
 _HOMES = {
     "AddNoise": "rawsynth.transforms",
+    "CameraProfile": "rawsynth.cameras",
     "GenerateConfig": "rawsynth.pipeline.config",
     "RawImage": "rawsynth.raw.image",
     "RawMetadata": "rawsynth.raw.metadata",
     "ReverseISP": "rawsynth.transforms",
     "TrainConfig": "rawsynth.training.config",
+    "calibrate": "rawsynth.calibration.run",
     "evaluate": "rawsynth.evaluation.evaluate",
     "generate": "rawsynth.engine.local",
+    "load_camera": "rawsynth.cameras",
     "make_pairs": "rawsynth.pairs.make",
+    "noise_report": "rawsynth.evaluation.noise_report",
     "open_corpus": "rawsynth.corpus.reading",
     "open_pairs": "rawsynth.pairs.opening",
     "train": "rawsynth.training.train",
@@ -38,14 +45,18 @@ _HOMES = {
 
 __all__ = [
     "AddNoise",
+    "CameraProfile",
     "GenerateConfig",
     "RawImage",
     "RawMetadata",
     "ReverseISP",
     "TrainConfig",
+    "calibrate",
     "evaluate",
     "generate",
+    "load_camera",
     "make_pairs",
+    "noise_report",
     "open_corpus",
     "open_pairs",
     "train",

@@ -222,3 +222,23 @@ def test_planes_use_both_halves_of_each_pair_once() -> None:
     pairs = torch.cat(seeding.normal_pairs(words(9), 120), dim=1)
     assert torch.equal(planes.flatten(), pairs.flatten())
     assert planes.flatten().unique().numel() == planes.numel()
+
+
+@pytest.mark.parametrize("law", [seeding.box_muller, seeding.uniform_from_bits])
+@pytest.mark.parametrize("stream", [0, 3])
+def test_planes_are_the_pairs_of_their_stream_and_law(law: seeding.Law, stream: int) -> None:
+    pairs = torch.cat(seeding.random_pairs(words(9, 10), 120, stream, law=law), dim=1)
+    assert torch.equal(seeding.random_planes(words(9, 10), 6, 10, stream=stream, law=law), pairs.view(2, 4, 6, 10))
+
+
+@pytest.mark.parametrize(
+    ("bits", "expected"),
+    [("80000000 7fffffff", (-0.5, 0.5)), ("00000000 ffffffff", (2.0**-33, -(2.0**-33))), ("40000000 0", (0.25, 0.0))],
+)
+def test_uniforms_of_known_words(bits: str, expected: tuple[float, float]) -> None:
+    assert [float(v) for v in seeding.uniform_from_bits(*uint32(bits))] == pytest.approx(expected, abs=2.0**-32)
+
+
+def test_uniforms_are_uniform() -> None:
+    for field in seeding.random_pairs(words(3), 1 << 18, 1, law=seeding.uniform_from_bits):
+        assert stats.kstest(field[0].numpy(), stats.uniform(-0.5, 1.0).cdf).pvalue > 1e-3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from rawsynth.calibration.rows import RowColumnSums
 from rawsynth.calibration.sets import CaptureSet
 from rawsynth.calibration.tukey import Differences, fit_tukey
 
-_REMAINDER_BINS = 64
+_REMAINDER_BINS = 129
 # Histograms reach this many standard deviations of a difference, in bins of at most a 16th of one.
 _REACH, _BINS_A_SIGMA = 16.0, 16
 
@@ -67,21 +68,29 @@ class DarkSeries:
         )
 
 
-    def _row_column_offsets(self, difference: Array, white: float) -> tuple[Array, float]:
-        """Return what each pixel's row and column are off by, ``(H, W)`` DN.
+    def _row_column_offsets(self, difference: Array, white: float) -> tuple[Array, _Removal]:
+        """Return what each pixel's row and column are off by, ``(H, W)`` DN, as far as rows and columns share it.
 
         A mean over a row has single pixels' noise in it, too, so it is shrunk to what rows have in common (the best
-        linear predictor). The second result is the share of single pixels' variance that it takes off nevertheless.
+        linear predictor). What that still takes from single pixels, and adds to them, is part of the law to compare.
         """
-        offset, removed = np.zeros(difference.shape), 0.0
+        offset, share_removed, added = np.zeros(difference.shape), 0.0, 0.0
         for axis in (0, 1):
             means = difference.mean(axis=1 - axis, keepdims=True)
             total = float((means * means).sum() / (means.size - self._phases))
-            common = max(total - 2 * white / difference.shape[1 - axis], 0.0)
+            noise = 2 * white / difference.shape[1 - axis]
+            common = max(total - noise, 0.0)
             share = common / total if total > 0 else 0.0
             offset = offset + share * means
-            removed += share / difference.shape[1 - axis]
-        return offset, removed
+            share_removed += share / difference.shape[1 - axis]
+            added += share**2 * noise + (1 - share) ** 2 * common
+        return offset, _Removal(share_removed, added)
+
+
+@dataclass(frozen=True)
+class _Removal:
+    share: float
+    added_dn2: float
 
 
 class _Histogram:
@@ -97,27 +106,28 @@ class _Histogram:
         self._tiles = int(self._tile.max()) + 1
         self._counts = np.zeros(self._tiles * self._bins)
         self._remainders = np.zeros(_REMAINDER_BINS)
-        self._sigma_squares, self._removed, self._pairs = 0.0, 0.0, 0
+        self._sums = np.zeros(4)
+        self._rng = np.random.default_rng(0)
 
-    def add(self, whole: NDArray[np.int64], offset: Array, removed: float) -> None:
-        centre = float(whole.mean())
-        shift = np.rint(offset + centre)
-        remainder = offset + centre - shift
+    def add(self, whole: NDArray[np.int64], offset: Array, removal: _Removal) -> None:
+        # Rounded at random, so that what rounding leaves goes with no row or column.
+        target = offset + float(whole.mean())
+        shift = np.floor(target + self._rng.random(whole.shape))
         index = (whole - shift.astype(np.int64) - self._first) // self._width
         flat = self._tile * self._bins + np.clip(index, 0, self._bins - 1)
         self._counts += np.bincount(flat.reshape(-1), minlength=self._counts.size)
-        bins = ((remainder + 0.5) * _REMAINDER_BINS).astype(np.intp).clip(0, _REMAINDER_BINS - 1)
+        bins = ((target - shift + 1.0) / 2 * _REMAINDER_BINS).astype(np.intp).clip(0, _REMAINDER_BINS - 1)
         self._remainders += np.bincount(bins.reshape(-1), minlength=_REMAINDER_BINS)
-        self._sigma_squares += float((whole - offset).var()) / 2
-        self._removed += removed
-        self._pairs += 1
+        self._sums += np.array([float((whole - offset).var()) / 2, removal.share, removal.added_dn2, 1.0])
 
     def differences(self) -> Differences:
+        variance, share, added = (float(value) for value in self._sums[:3] / self._sums[3])
         return Differences(
             counts=self._counts.reshape(self._tiles, self._bins),
             first=self._first,
             width=self._width,
             remainders=self._remainders,
-            removed=self._removed / self._pairs,
-            sigma_dn=math.sqrt(self._sigma_squares / self._pairs),
+            removed=share,
+            added_dn2=added,
+            sigma_dn=math.sqrt(variance),
         )

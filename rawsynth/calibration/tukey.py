@@ -38,8 +38,9 @@ class Differences:
         counts: ``(tiles, bins)``; bin k holds the differences from ``first + k * width`` on, the end bins all beyond.
         first: lowest difference of bin 0, DN.
         width: of a bin, DN.
-        remainders: histogram of what rounding left of the rows' and columns' offsets, over -0.5..0.5 DN.
-        removed: share of single pixels' variance that went with the rows' and columns' offsets.
+        remainders: histogram of what rounding left of the rows' and columns' offsets, over -1..1 DN.
+        removed: share of a pixel's own noise that went with the rows' and columns' offsets.
+        added_dn2: variance of the noise that they brought instead, DN^2.
         sigma_dn: standard deviation of a single frame's noise, quantisation included.
     """
 
@@ -48,6 +49,7 @@ class Differences:
     width: int
     remainders: Array
     removed: float
+    added_dn2: float
     sigma_dn: float
 
 
@@ -138,13 +140,13 @@ class _Plot:
         self._step = differences.width / _STEPS_A_BIN
         self._x = (np.arange(_GRID) - _GRID // 2) * self._step
         frequency = np.fft.rfftfreq(_GRID, self._step)
-        phases = (np.arange(len(differences.remainders)) + 0.5) / len(differences.remainders) - 0.5
+        phases = (np.arange(len(differences.remainders)) + 0.5) / len(differences.remainders) * 2 - 1
         offsets = differences.remainders / differences.remainders.sum()
         low = frequency[frequency < 1.5]
         blur = np.zeros_like(frequency)
         # Rounding of the difference of two rounded values is one uniform law at the thresholds half way between.
         blur[: low.size] = np.sinc(low) * (np.cos(2 * np.pi * low[:, None] * phases) @ offsets)
-        self._blur = blur
+        self._blur = blur * np.exp(-2 * (np.pi * frequency) ** 2 * differences.added_dn2)
 
     def line(self, cdf: Cdf, sigma: float, weights: Array) -> _Line:
         """Draw the line through the plot for a law of standard deviation ``sigma`` at scale 1.
@@ -161,7 +163,7 @@ class _Plot:
             scale *= float(self._regress(theory)[1][0])
         theory = self._quantiles(cdf, scale, share)
         correlation, slope = self._regress(theory)
-        return _Line(correlation, scale * slope / math.sqrt(1 - self._of.removed), theory[:1])
+        return _Line(correlation, scale * slope / (1 - self._of.removed), theory[:1])
 
     def _quantiles(self, cdf: Cdf, scale: float, share: Array) -> Array:
         edges = np.append(self._x, self._x[-1] + self._step) - self._step / 2

@@ -8,11 +8,12 @@ import sys
 from collections.abc import Sequence
 
 from rawsynth import __version__
-from rawsynth.cli import cameras, demo, evaluate, generate, noise_report, pairs, train, verify
+from rawsynth.cli import calibrate, cameras, demo, evaluate, generate, noise_report, pairs, train, verify
 from rawsynth.errors import RawsynthError, UsageError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 VERBS = {
+    "calibrate": calibrate,
     "cameras": cameras,
     "demo": demo,
     "evaluate": evaluate,

@@ -15,8 +15,8 @@ from rawsynth.evaluation.noise_histograms import TAIL_LEVELS, divergence, standa
 from rawsynth.evaluation.noise_stack import FEWEST_FRAMES, FrameStack
 from rawsynth.evaluation.noise_statistics import LAGS, PlaneMeasurement, measure, shared_share
 
-NULL_FACTOR = 3.0
-"""A figure differs only beyond this many times the largest difference between halves of the real frames."""
+NULL_FACTOR = 4.0
+"""A figure differs only beyond this many times the spread of its differences between halves of the real frames."""
 
 _MOVING_LIMIT = 0.005
 _FEWEST_PIXELS = 256
@@ -70,6 +70,8 @@ class Score:
         detail: intensity bin, lag or probability; empty where there is one only.
         value: synthetic against real; ``None`` where the synthetic frames have too few pixels of that intensity.
         null: largest absolute value between halves of the real frames; ``None`` where it cannot be had.
+        spread: root mean square of such values over all splits, and over the figure's planes, lags and intensities,
+            as one of them alone tells little of what chance can do to the worst of them.
     """
 
     figure: str
@@ -77,12 +79,13 @@ class Score:
     detail: str
     value: float | None
     null: float | None
+    spread: float | None
 
     @property
     def limit(self) -> float | None:
         """Largest absolute value that passes; ``None`` where nothing is judged, as without a null."""
         fixed = FIGURES[self.figure].limit
-        return None if fixed is None or self.null is None else max(fixed, NULL_FACTOR * self.null)
+        return None if fixed is None or self.spread is None else max(fixed, NULL_FACTOR * self.spread)
 
     @property
     def excess(self) -> float:
@@ -106,7 +109,7 @@ class Score:
         """Return the score as a JSON object."""
         return {
             "figure": self.figure, "plane": self.plane, "detail": self.detail, "value": self.value, "null": self.null,
-            "limit": self.limit, "differs": self.differs,
+            "spread": self.spread, "limit": self.limit, "differs": self.differs,
         }  # fmt: skip
 
 
@@ -168,7 +171,8 @@ def compare_stacks(
     halves = [(measure(real, bins, a), measure(real, bins, b)) for a, b in random_halves(count, splits, seed)]
     values = dict(_differences(measured, made))
     nulls = [dict(_differences(a, b)) for a, b in halves]
-    scores = [Score(*key, value, _widest(key, nulls)) for key, value in values.items()]
+    spreads = _spreads(nulls)
+    scores = [Score(*key, value, _widest(key, nulls), spreads.get(_family(key))) for key, value in values.items()]
     return GroupComparison(name, real.name, synthetic.name, count, measured, made, halves, scores)
 
 
@@ -249,6 +253,21 @@ def _shared(first: PlaneMeasurement, second: PlaneMeasurement, figure: str) -> f
 def _widest(key: Key, nulls: Sequence[dict[Key, float | None]]) -> float | None:
     found = [abs(value) for null in nulls if (value := null.get(key)) is not None]
     return max(found, default=None)
+
+
+def _family(key: Key) -> tuple[str, str]:
+    """Which figures chance moves equally far: quantiles have each their own spread."""
+    figure, _, detail = key
+    return figure, detail if figure == "tail_quantile" else ""
+
+
+def _spreads(nulls: Sequence[dict[Key, float | None]]) -> dict[tuple[str, str], float]:
+    squares: dict[tuple[str, str], list[float]] = {}
+    for null in nulls:
+        for key, value in null.items():
+            if value is not None:
+                squares.setdefault(_family(key), []).append(value**2)
+    return {family: float(np.mean(values)) ** 0.5 for family, values in squares.items()}
 
 
 def _check_static(measured: Sequence[PlaneMeasurement], name: str) -> None:

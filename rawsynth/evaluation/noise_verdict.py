@@ -62,7 +62,7 @@ class NoiseReport:
             if blunt:
                 lines.append(
                     f"{group.name}: halves of the real frames differ so much that the stated limit could not be told "
-                    f"for {', '.join(blunt)}; the limit there is {NULL_FACTOR:g} times the null. Capture more frames."
+                    f"for {', '.join(blunt)}; {NULL_FACTOR:g} times their spread is the limit there. Capture more frames."
                 )
             gone = [score for score in group.of("variance_error") if score.value is None]
             if gone:

@@ -47,6 +47,11 @@ class NoiseModel(ABC):
             raise UsageError(f"noise model {cls.name!r} takes no dark frames; the model 'dark_frames' does.")
         return cls()
 
+    @property
+    def isos(self) -> tuple[float, ...]:
+        """The only ISOs that the model can serve; empty for any."""
+        return ()
+
     def draw(self, noise: SensorNoise, rng: np.random.Generator) -> dict[str, Any]:
         """Return one sample's parameters, JSON-ready and rounded to float32, from what is known of the sensor.
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rawsynth.errors import UsageError
-from rawsynth.raw.cfa import check_cfa
+from rawsynth.raw.cfa import check_cfa, plane_names
 from rawsynth.raw.noise_params import Planes, four_planes
 
 NO_BIAS: Planes = (0.0, 0.0, 0.0, 0.0)
@@ -75,7 +75,7 @@ class SensorNoise:
         return first, second, third, fourth
 
     def in_layout(self, cfa: str) -> SensorNoise:
-        """Return the same noise with planes in the order of another layout: colour by colour, greens in turn."""
+        """Return the same noise with planes in the order of another layout; see :func:`plane_order`."""
         if cfa == self.cfa:
             return self
         order = plane_order(self.cfa, cfa)
@@ -94,10 +94,10 @@ class SensorNoise:
 
 
 def plane_order(source: str, target: str) -> tuple[int, ...]:
-    """Return which plane of ``source`` each plane of ``target`` is: the first green of one is the first of the other.
+    """Return which plane of ``source`` each plane of ``target`` is: colour by colour, green by the row that it is in.
 
     >>> plane_order("RGGB", "GBRG")
-    (1, 3, 0, 2)
+    (2, 3, 0, 1)
     """
-    left = {color: [i for i, letter in enumerate(check_cfa(source)) if letter == color] for color in "RGB"}
-    return tuple(left[color].pop(0) for color in check_cfa(target))
+    names = plane_names(source)
+    return tuple(names.index(name) for name in plane_names(target))

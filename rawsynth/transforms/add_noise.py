@@ -82,6 +82,8 @@ class AddNoise(Transform):
         super().__init__(seed)
         self.model = pick(NOISE_MODELS, model, "noise model").create(dark_frames)
         self.source = noise_source(camera, iso, iso_law, extrapolate, _explicit_levels(shot, read))
+        if isinstance(self.source, CameraNoise) and self.model.isos:
+            self.source = replace(self.source, served=self.model.isos)
         if quantization not in ("none", "uniform"):
             raise UsageError(f'quantization is "none" or "uniform"; got {quantization!r}.')
         if quantization == "uniform" and not (self.model.takes_quantization and isinstance(self.source, CameraNoise)):
@@ -200,8 +202,9 @@ class AddNoise(Transform):
         rng = seeding.scalar_rng(seed)
         drawn = self.source.draw(rng, fixed)
         noise = drawn.noise
-        if "cfa" in fixed and drawn.camera is not None:
-            noise = noise.in_layout(fixed["cfa"])
+        if "cfa" in fixed:
+            # Levels that no camera stated are in the order of the image already.
+            noise = replace(noise, cfa=fixed["cfa"]) if drawn.camera is None else noise.in_layout(fixed["cfa"])
         if "shot" in fixed:
             noise = replace(noise, shot=four_planes(fixed["shot"], "shot"))
         if "read" in fixed:

@@ -69,12 +69,14 @@ class CameraNoise(NoiseSource):
         iso: the range to draw from; ``None`` for the camera's whole table.
         iso_law: name in :data:`rawsynth.noise.sampling.ISO_LAWS`.
         extrapolate: whether an ISO may lie outside the table.
+        served: the only ISOs that the model can serve, one of which is drawn; empty for any.
     """
 
     camera: CameraProfile | str
     iso: tuple[float, float] | None = None
     iso_law: str = "log_uniform"
     extrapolate: bool = False
+    served: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         pick(ISO_LAWS, self.iso_law, "ISO law")
@@ -88,7 +90,8 @@ class CameraNoise(NoiseSource):
         camera = self._pick(rng, fixed.get("camera"))
         profile = camera.noise_profile()
         low, high = self._range(camera)
-        iso = ISO_LAWS[self.iso_law](rng, low, high, profile.isos)
+        law, stops = ("stops", self.served) if self.served else (self.iso_law, profile.isos)
+        iso = ISO_LAWS[law](rng, low, high, stops)
         if "iso" in fixed:
             iso = iso_bounds(fixed["iso"])[0]
         # Rounded before use, so that the ISO that is recorded is the ISO that decided.

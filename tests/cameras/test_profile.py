@@ -166,7 +166,7 @@ def fails(old: str, new: str, message: str) -> object:
         fails("[2.0, 2.5, 3.0, 3.5]", "[2.0, 2.5, 3.0]", "four in the CFA"),
         fails("iso = [400, 100", "iso = [400, 400", "an ISO stands twice"),
         fails("read_sigma_dn = [6.0, 2.0, 4.0, 1.0, 3.0]", "", "noise.read_sigma_dn is missing"),
-        fails("tukey_lambdas = [0.1, 0, -0.1]", "", "tukey_scale_dn at every ISO and tukey_lambdas"),
+        fails("tukey_lambdas = [0.1, 0, -0.1]", "", "tukey_scale_dn at every ISO, and tukey_lambda"),
         fails("tukey_lambdas = [0.1, 0, -0.1]", "tukey_lambdas = [-0.5]", "above -0.5"),
         fails("high_gain_isos", "high_gain_iso", "unknown field noise.high_gain_iso"),
         fails("row_sigma_dn = 0.25", "rows = 0.25", "log_spread"),

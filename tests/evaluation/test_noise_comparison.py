@@ -93,9 +93,22 @@ def test_the_null_stands_beside_every_figure() -> None:
     assert {score.figure for score in group.scores} == set(FIGURES) - {"shared_rows", "shared_columns"}
     without = {score.figure for score in group.scores if score.null is None}
     # Halves hold too few residuals beyond the 1e-4 quantiles; what has no null is not judged.
-    assert without == {"tail_quantile"} and all(score.limit is None for score in group.scores if score.null is None)
+    assert without == {"tail_quantile"} and all(score.limit is None for score in group.scores if score.spread is None)
+    for name in ("variance_error", "row_correlation"):
+        spread = np.sqrt(np.mean([a**2 for a in _between_halves(group, name)]))
+        assert [score.spread for score in group.of(name)] == pytest.approx([spread] * len(group.of(name)))
     for score in group.of("kl_symmetric"):
         assert score.null is not None and score.null < 0.001 and not score.blunt
+
+
+def _between_halves(group: GroupComparison, name: str) -> list[float]:
+    found: list[float] = []
+    for (first,), (second,) in group.halves:
+        if name == "variance_error":
+            found.extend(second.variance_dn2 / first.variance_dn2 - 1)
+        else:
+            found.extend(second.row_correlation - first.row_correlation)
+    return found
 
 
 def test_few_pixels_make_a_blunt_report_that_says_so() -> None:

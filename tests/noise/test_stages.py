@@ -1,4 +1,4 @@
-"""Each stage of the readout against theory: law, variance, what it has in common with which sites, and its own draws."""
+"""Each stage of the readout against theory: law, variance, which sites share a value, and draws of its own."""
 
 import math
 from collections.abc import Callable

@@ -29,7 +29,7 @@ SONY = "Sony ILCE-7SM2"
 PLANES = [0.03125, 0.0625, 0.125, 0.25]  # exact in float32
 # The same camera without what its table is uncertain by.
 PLAIN = replace(load_camera(SONY), noise=replace(load_camera(SONY).noise_profile(), log_spread={}))
-MODELS = pytest.mark.parametrize("model", sorted(NOISE_MODELS))
+MODELS = pytest.mark.parametrize("model", sorted(n for n, model in NOISE_MODELS.items() if not model.takes_frames))
 SOURCES: dict[str, dict[str, Any]] = {
     "brooks": {},
     "explicit": {"shot": 0.01, "read": 1e-4},
