@@ -4,15 +4,18 @@
     python benchmarks/bench_noise.py --batch 16 --side 504 --device cuda --no-compile
 
 A pixel is one site of the mosaic. All alternatives run in turn in one process, medians of the rounds; ratios are what
-to trust. "memory" is an eager model's peak above what was held before, in tensors of the input's size, on a CPU.
+to trust. "memory" is an eager model's peak above what was held before, in tensors of the input's size, on Linux
+without a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
-import resource
+import os
+import sys
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -80,11 +83,17 @@ def peak_tensors(name: str, batch: int, side: int) -> float:
     """Run an eager model once, in a process of its own, and return its peak resident memory in input tensors."""
     clean = photograph(batch, side)
     run = model_runs(clean, compiled=False)[name]
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Forgets the peak so far, that of the imports.
+    Path("/proc/self/clear_refs").write_text("5")
+    before = _status("VmRSS")
     with torch.no_grad():
         run()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return 1024 * (after - before) / (clean.numel() * clean.element_size())
+    return (_status("VmHWM") - before) / (clean.numel() * clean.element_size())
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(field + ":")).split()[1])
 
 
 def photograph(batch: int, side: int) -> Tensor:
@@ -97,10 +106,12 @@ def print_models(runs: Mapping[str, Callable[[], Tensor]], clean: Tensor, rounds
     """Print Mpixel/s, the ratios and the peak memory of eager models, a row an alternative."""
     seconds = side_by_side(runs, rounds)
     batch, side = len(clean), 2 * clean.shape[-1]
+    # So that a freed tensor leaves the resident set at once.
+    os.environ["MALLOC_MMAP_THRESHOLD_"] = str(1 << 20)
     print("| | Mpixel/s | of torch.randn | of torch.poisson | memory, tensors |\n| --- | --- | --- | --- | --- |")
     with multiprocessing.get_context("spawn").Pool(1, maxtasksperchild=1) as pool:
         for name, value in seconds.items():
-            eager = name.endswith("eager") and clean.device.type == "cpu"
+            eager = name.endswith("eager") and clean.device.type == "cpu" and sys.platform == "linux"
             memory = f"{pool.apply(peak_tensors, (name, batch, side)):.1f}" if eager else "-"
             of = f"{seconds['torch.randn'] / value:.2f} | {seconds['torch.poisson'] / value:.2f}"
             print(f"| {name} | {clean.numel() / value / 1e6:.1f} | {of} | {memory} |", flush=True)

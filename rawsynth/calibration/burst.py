@@ -79,12 +79,8 @@ def calibrate_burst(
         if darks is not None:
             dark = dark_level([Level("dark", ())], [darks.sums], k, weights)
             curve = _with_darks(curve, darks.sums, k, weights)
-        signal = curve.signal(float(black[k]))[0]
-        if darks is None and signal[-2] < _LEAST_CONTRAST * max(signal[1], 0.0):
-            raise SampleError(
-                f"{where}: the scene spans only {signal[1]:.0f} to {signal[-2]:.0f} DN over black, too little to tell "
-                "shot from read noise; choose a scene with deep shadows and highlights, or add dark frames."
-            )
+        else:
+            _check_contrast(curve.signal(float(black[k]))[0], where)
         planes.append(
             fit_weighted(
                 curve, dark, name, tiles=weights.shape[1], black_level=float(black[k]), white_level=clip_dn
@@ -101,6 +97,14 @@ def calibrate_burst(
         dark=found,
         warnings=tuple(_warnings(captures, darks)),
     )
+
+
+def _check_contrast(signal: Array, where: str) -> None:
+    if signal[-2] < _LEAST_CONTRAST * max(signal[1], 0.0):
+        raise SampleError(
+            f"{where}: the scene spans only {signal[1]:.0f} to {signal[-2]:.0f} DN over black, too little to tell "
+            "shot from read noise; choose a scene with deep shadows and highlights, or add dark frames."
+        )
 
 
 def _warnings(captures: CaptureSet, darks: BurstDarks | None) -> list[str]:

@@ -67,7 +67,6 @@ class DarkSeries:
             tukey=fit_tukey([histogram.differences() for histogram in self._planes], rng),
         )
 
-
     def _row_column_offsets(self, difference: Array, white: float) -> tuple[Array, _Removal]:
         """Return what each pixel's row and column are off by, ``(H, W)`` DN, as far as rows and columns share it.
 

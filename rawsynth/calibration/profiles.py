@@ -76,7 +76,10 @@ def _iso_of(one: IsoCalibration, iso: float | None, count: int) -> float:
 
 def _point(iso: float, one: IsoCalibration, black: int) -> NoisePoint:
     floor = QUANTIZATION_VARIANCE_DN2**0.5
-    sigmas = [plane.read_sigma_dn.value for plane in one.planes]
+    row, column = (_if_seen(one.dark.row_sigma_dn), _if_seen(one.dark.column_sigma_dn)) if one.dark else (0.0, 0.0)
+    # The standard's temporal dark noise holds rows and columns; a profile states them apart.
+    banding = row**2 + column**2 if one.fit == "emva1288" else 0.0
+    sigmas = [max(plane.read_sigma_dn.value**2 - banding, 0.0) ** 0.5 for plane in one.planes]
     tukey = one.dark.tukey if one.dark else None
     return NoisePoint(
         iso=iso,
@@ -85,8 +88,8 @@ def _point(iso: float, one: IsoCalibration, black: int) -> NoisePoint:
         read_sigma_dn=_spread([sigma if sigma > 0 else floor for sigma in sigmas]),
         tukey_scale_dn=None if tukey is None else _spread([scale.value for scale in tukey.scale_dn]),
         tukey_lambda=None if tukey is None else round(tukey.shape.value, 4),
-        row_sigma_dn=_rounded(_if_seen(one.dark.row_sigma_dn)) if one.dark else 0.0,
-        column_sigma_dn=_rounded(_if_seen(one.dark.column_sigma_dn)) if one.dark else 0.0,
+        row_sigma_dn=_rounded(row),
+        column_sigma_dn=_rounded(column),
         color_bias_dn=_spread([_bias(plane, black) for plane in one.planes]),
         flags=("read_floored",) if min(sigmas) <= 0 else (),
     )

@@ -16,18 +16,21 @@ from rawsynth.raw.frames import Frame
 from rawsynth.raw.image import RawImage
 from rawsynth.raw.levels import Levels
 from rawsynth.raw.quantize import quantize
+from rawsynth.raw.sensor_noise import NO_BIAS
 from rawsynth.transforms import AddNoise
 
 
 def median_camera(camera: CameraProfile) -> CameraProfile:
     """Return the camera with the middle of what its noise profile leaves open: no spread, one Tukey-lambda shape.
 
-    A corpus draws around the profile; real frames are compared with the profile itself.
+    A corpus draws around the profile; real frames are compared with the profile itself. Colour bias is left out, as the
+    real frames' mean, which noise is added to, holds theirs.
     """
     profile = camera.noise_profile()
     shapes = sorted(profile.tukey_lambdas)
     middle = tuple(shapes[len(shapes) // 2 : len(shapes) // 2 + 1])
-    return replace(camera, noise=replace(profile, tukey_lambdas=middle, log_spread={}))
+    points = tuple(replace(point, color_bias_dn=NO_BIAS) for point in profile.points)
+    return replace(camera, noise=replace(profile, points=points, tukey_lambdas=middle, log_spread={}))
 
 
 def frame_levels(stack: FrameStack, camera: CameraProfile, *, black_level: int | None = None) -> Levels:

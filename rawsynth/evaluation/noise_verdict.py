@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rawsynth.evaluation.noise_comparison import FIGURES, NULL_FACTOR, GroupComparison, Score
+from rawsynth.evaluation.noise_comparison import GroupComparison
 from rawsynth.evaluation.noise_histograms import SMOOTHING, TAIL_LEVELS
+from rawsynth.evaluation.noise_scores import FIGURES, NULL_FACTOR, Score
 from rawsynth.evaluation.noise_statistics import PlaneMeasurement
 from rawsynth.evaluation.report import environment
 
@@ -61,8 +62,8 @@ class NoiseReport:
             blunt = sorted({FIGURES[score.figure].title for score in group.scores if score.blunt})
             if blunt:
                 lines.append(
-                    f"{group.name}: halves of the real frames differ so much that the stated limit could not be told "
-                    f"for {', '.join(blunt)}; {NULL_FACTOR:g} times their spread is the limit there. Capture more frames."
+                    f"{group.name}: halves of the real frames differ so much that the stated limit cannot be told for "
+                    f"{', '.join(blunt)}; {NULL_FACTOR:g} times their spread is the limit there. Capture more frames."
                 )
             gone = [score for score in group.of("variance_error") if score.value is None]
             if gone:

@@ -3,7 +3,8 @@
 from rawsynth.noise.base import NoiseModel
 from rawsynth.noise.dark_frames import DarkFrames
 from rawsynth.noise.heteroscedastic_gaussian import HeteroscedasticGaussian
-from rawsynth.noise.physics import Physics, PhysicsGaussian
+from rawsynth.noise.physics import Physics
+from rawsynth.noise.physics_gaussian import PhysicsGaussian
 from rawsynth.noise.poisson_gaussian import PoissonGaussian
 
 NOISE_MODELS: dict[str, type[NoiseModel]] = {

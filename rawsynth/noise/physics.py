@@ -98,15 +98,6 @@ class Physics(NoiseModel):
         return stages.poisson_shot(clean, words, shot)
 
 
-class PhysicsGaussian(Physics):
-    """The same readout with Gaussian-approximated shot noise: faster, and without the skewness of few photons."""
-
-    name: ClassVar[str] = "physics_gaussian"
-
-    def _shot(self, clean: Tensor, words: Tensor, shot: Tensor) -> Tensor:
-        return stages.gaussian_shot(clean, words, shot)
-
-
 def _read(words: Tensor, params: Mapping[str, Tensor], height: int, width: int) -> Tensor:
     scale = params["read_scale"]
     if "tukey_lambda" not in params:

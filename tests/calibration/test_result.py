@@ -37,7 +37,8 @@ def test_a_profile_has_what_was_measured() -> None:
     assert low.gain_dn_per_electron == pytest.approx([0.5] * 4, rel=0.03)
     assert high.read_sigma_dn == pytest.approx([3.0] * 4, rel=0.03)
     assert low.row_sigma_dn == pytest.approx(1.0, rel=0.15) and high.row_sigma_dn == 0.0
-    assert [p.tukey_lambda for p in noise.points] == pytest.approx([0.14, 0.14], abs=0.04) and low.tukey_scale_dn is not None
+    assert [point.tukey_lambda for point in noise.points] == pytest.approx([0.14, 0.14], abs=0.04)
+    assert low.tukey_scale_dn is not None
     assert profile.levels.black_level in (100, 101)
     bias = [profile.levels.black_level + b for b in low.color_bias_dn]
     assert bias == pytest.approx([100.0] * 4, abs=0.2)

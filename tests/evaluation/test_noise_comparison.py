@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawsynth.errors import SampleError, UsageError
-from rawsynth.evaluation.noise_comparison import FIGURES, GroupComparison, compare_stacks, random_halves
+from rawsynth.evaluation.noise_comparison import GroupComparison, compare_stacks, random_halves
+from rawsynth.evaluation.noise_scores import FIGURES
 from rawsynth.evaluation.noise_verdict import NoiseReport, markdown
 from tests.evaluation.noise_shots import as_stack, ramp, shoot
 
