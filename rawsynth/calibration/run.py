@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rawsynth.calibration.assembly import Stated
-from rawsynth.calibration.calibrate import FITS, calibrate_set
+from rawsynth.calibration.fitting import FITS, calibrate_set
 from rawsynth.calibration.captures import Captures, open_captures
 from rawsynth.calibration.inspection import Progress
 from rawsynth.calibration.profiles import to_profile

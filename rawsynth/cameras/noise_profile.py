@@ -99,8 +99,8 @@ class NoiseProfile:
         shapes += len(self.points) if self.tukey_lambdas else 0
         if scales not in (0, len(self.points)) or shapes != scales:
             raise UsageError(
-                "Tukey-lambda noise has tukey_scale_dn at every ISO, and tukey_lambda at every ISO or tukey_lambdas for "
-                "all; give both or neither."
+                "Tukey-lambda noise has tukey_scale_dn at every ISO, and tukey_lambda at every ISO or tukey_lambdas "
+                "for all; give both or neither."
             )
         if any(not -0.5 < shape < math.inf for shape in self.tukey_lambdas):
             raise UsageError(f"tukey_lambdas are above -0.5, or the variance is infinite; got {self.tukey_lambdas}.")

@@ -46,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON; of one camera, its file")
     group = parser.add_argument_group("import")
     group.add_argument("--model", metavar="NAME", help="the camera in darktable's table; a name for the others")
+    group.add_argument("--as-printed", action="store_true", help="darktable's a and b as they stand (docs/cameras.md)")
     group.add_argument("-o", "--output", metavar="FILE", help="camera file to write, .toml or .json")
 
 
@@ -54,9 +55,11 @@ def run(args: argparse.Namespace) -> int:
     if args.words[:1] == ["import"]:
         if args.having or args.json:
             raise UsageError("--with and --json go with a list, not with import.")
-        return _import(args.words[1:], args.model, args.output)
-    if args.model or args.output:
-        raise UsageError("--model and -o go with import: rawsynth cameras import FORMAT SOURCE --model NAME -o FILE.")
+        return _import(args.words[1:], args.model, args.output, args.as_printed)
+    if args.model or args.output or args.as_printed:
+        raise UsageError(
+            "--model, --as-printed and -o go with import: rawsynth cameras import FORMAT SOURCE --model NAME -o FILE."
+        )
     from rawsynth.cameras import builtin_cameras, camera_to_dict, load_camera
     from rawsynth.cameras.choosing import cameras_with
 
@@ -140,7 +143,8 @@ def describe(camera: CameraProfile) -> list[str]:
             lines.append(f"          Tukey lambda {', '.join(f'{shape:.4g}' for shape in noise.tukey_lambdas)}")
         for name, spread in noise.log_spread.items():
             lines.append(f"          spread of ln {name} about the table: {spread:g}")
-        heading = ["ISO", "plane", "K DN/e-", "read DN", "read e-", "S", "O", "Tukey DN", "lambda", "row DN", "column DN"]
+        heading = ["ISO", "plane", "K DN/e-", "read DN", "read e-", "S", "O"]
+        heading += ["Tukey DN", "lambda", "row DN", "column DN"]
         rows_of = [row for point in noise.points for row in _point_rows(camera, point)]
         lines += ["", *(f"  {line}" for line in table([[*heading, "flags"], *rows_of]))]
     return [*lines, "", "  sources", *(f"    {source}" for source in camera.sources)]
@@ -166,7 +170,7 @@ def _point_rows(camera: CameraProfile, point: NoisePoint) -> list[list[str]]:
     return rows
 
 
-def _import(words: Sequence[str], model: str | None, output: str | None) -> int:
+def _import(words: Sequence[str], model: str | None, output: str | None, as_printed: bool) -> int:
     """Import a camera and write its file.
 
     Raises:
@@ -179,6 +183,8 @@ def _import(words: Sequence[str], model: str | None, output: str | None) -> int:
     kind, sources = pick({name: name for name in _FORMATS}, words[0], "format"), list(words[1:])
     if kind != "dng" and (len(sources) != 1 or model is None):
         raise UsageError(f"import {kind} takes one source and the camera's name, maker first: --model 'Nikon D850'.")
+    if as_printed and kind != "darktable":
+        raise UsageError("--as-printed is about darktable's a and b; leave it out.")
     from rawsynth import storage
     from rawsynth.cameras import camera_to_dict, format_camera
     from rawsynth.cameras.importers import import_darktable, import_dng, import_eld
@@ -188,7 +194,11 @@ def _import(words: Sequence[str], model: str | None, output: str | None) -> int:
     if kind == "dng":
         camera = import_dng(sources, model)
     else:
-        camera = (import_darktable if kind == "darktable" else import_eld)(sources[0], str(model))
+        camera = (
+            import_darktable(sources[0], str(model), as_printed=as_printed)
+            if kind == "darktable"
+            else import_eld(sources[0], str(model))
+        )
     as_json = output.endswith(".json")
     text = json.dumps(camera_to_dict(camera), indent=2) + "\n" if as_json else format_camera(camera)
     storage.write_atomic(output, text.encode("utf-8"))

@@ -120,7 +120,7 @@ class CameraNoise(NoiseSource):
         ranges = [camera.noise_profile().iso_range for camera in cameras]
         fitting = [c for c, (least, most) in zip(cameras, ranges, strict=True) if least <= low <= high <= most]
         if not fitting:
-            raise UsageError(f"no built-in camera has noise for ISO {low:g} to {high:g}; `rawsynth cameras` shows them.")
+            raise UsageError(f"no built-in camera has noise for ISO {low:g} to {high:g}; see `rawsynth cameras`.")
         return fitting
 
     def _range(self, camera: CameraProfile) -> tuple[float, float]:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rawsynth.calibration.calibrate import calibrate_set
+from rawsynth.calibration.fitting import calibrate_set
 from rawsynth.calibration.sets import CaptureSet
 from rawsynth.errors import SampleError, UsageError
 from tests.calibration.simulate import Sensor, shots

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rawsynth.calibration.calibrate import calibrate_set
+from rawsynth.calibration.fitting import calibrate_set
 from rawsynth.calibration.result import DarkNoise
 from rawsynth.calibration.tukey import gaussian_cdf, tukey_cdf, tukey_sigma
 from tests.calibration.simulate import Sensor, shots

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rawsynth.calibration.calibrate import calibrate_set
+from rawsynth.calibration.fitting import calibrate_set
 from rawsynth.calibration.emva1288 import saturation_index
 from rawsynth.calibration.result import PlaneCalibration
 from rawsynth.calibration.sets import CaptureSet, Level, Shot

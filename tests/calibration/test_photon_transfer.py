@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rawsynth.calibration.calibrate import calibrate, calibrate_set
+from rawsynth.calibration.fitting import calibrate_set, calibrate_sets
 from rawsynth.calibration.result import IsoCalibration, PlaneCalibration
 from rawsynth.calibration.sets import CaptureSet, Level, Shot
 from rawsynth.cameras import load_camera
@@ -176,11 +176,11 @@ def test_bad_captures_are_named() -> None:
 def test_two_sets_of_one_iso_are_refused_and_so_is_nothing() -> None:
     _, good = small()
     with pytest.raises(UsageError, match="both ISO 800"):
-        calibrate([good, good])
+        calibrate_sets([good, good])
     with pytest.raises(UsageError, match="nothing to calibrate"):
-        calibrate([])
+        calibrate_sets([])
     with pytest.raises(UsageError, match="unknown fit"):
-        calibrate([good], fit="linear")
+        calibrate_sets([good], fit="linear")
 
 
 def test_warnings_say_what_not_to_trust() -> None:

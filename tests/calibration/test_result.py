@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rawsynth.calibration.bootstrap import block_weights, estimate
-from rawsynth.calibration.calibrate import calibrate, calibrate_set
+from rawsynth.calibration.fitting import calibrate_set, calibrate_sets
 from rawsynth.calibration.result import Calibration
 from rawsynth.cameras.camera_file import format_camera
 from rawsynth.cameras.profile import camera_from_dict
@@ -21,7 +21,7 @@ from tests.calibration.simulate import Sensor
 def two_isos() -> Calibration:
     low = Sensor(gain=(0.5, 0.5, 0.5, 0.5), read_sigma=6.0, row_sigma=1.0, cfa="GBRG", black=100.0)
     high = Sensor(gain=(1.0, 1.0, 1.0, 1.0), read_sigma=3.0, cfa="GBRG", black=101.0, seed=1)
-    return calibrate([high.captures(iso=1600, dark=8), low.captures(iso=800, dark=8)])
+    return calibrate_sets([high.captures(iso=1600, dark=8), low.captures(iso=800, dark=8)])
 
 
 def test_a_profile_has_what_was_measured() -> None:

@@ -39,6 +39,16 @@ def test_a_and_b_become_gain_and_read_noise_by_hand(tmp_path: Path) -> None:
     assert any("set those of your camera" in source for source in camera.sources)
 
 
+def test_as_printed_a_and_b_are_shot_and_read_of_each_colour(tmp_path: Path) -> None:
+    url = write(tmp_path, [setting(100, 4e-6, 1e-8), setting(200, 8e-6, -1e-8)])
+    camera = import_darktable(url, "Acme One", as_printed=True)
+    noise, floored = camera.sensor_noise(100), camera.noise_profile().points[1]
+    assert noise.shot == pytest.approx((2.3 * 4e-6, 4e-6, 4e-6, 1.7 * 4e-6))
+    assert noise.read == pytest.approx((1e-8,) * 4)
+    assert floored.flags == ("read_floored",) and floored.read_sigma_dn == pytest.approx((12**-0.5,) * 4)
+    assert "as printed" in camera.sources[0]
+
+
 def test_what_is_left_below_rounding_is_floored_and_flagged(tmp_path: Path) -> None:
     url = write(tmp_path, [setting(100, 4e-6, -1e-8), setting(200, 8e-6, 1.3e-8), setting(400, 16e-6, 1e-7)])
     points = import_darktable(url, "Acme One").noise_profile().points

@@ -26,12 +26,12 @@ import difflib
 import json
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rawsynth import storage
 from rawsynth.cameras.builtin import without_noise
-from rawsynth.cameras.noise_profile import NoisePoint, NoiseProfile
+from rawsynth.cameras.noise_profile import NoisePoint, NoiseProfile, planes_of
 from rawsynth.cameras.profile import CameraProfile
 from rawsynth.errors import UnknownNameError, UsageError
 from rawsynth.raw.noise_params import QUANTIZATION_VARIANCE_DN2, gain_from_shot
@@ -42,10 +42,11 @@ GREEN_VARIANCE_RATIO = 0.08
 _HALF_BIN = 1 / 600
 _OFF_TREND = 1.25
 _FALL_OF_A_SWITCH = 0.85
+PRINTED = "noise: darktable's noiseprofiles.json (a and b as printed; they are not the RAW's, docs/cameras.md)"
 SOURCE = "noise: darktable's noiseprofiles.json (green; a and b brought back to the RAW, docs/cameras.md)"
 
 
-def import_darktable(url: str, model: str) -> CameraProfile:
+def import_darktable(url: str, model: str, *, as_printed: bool = False) -> CameraProfile:
     """Read one camera's noise by ISO from darktable's table; see the head of this file for what its figures are.
 
     K and read noise are in DN of the levels that the built-in table has for the camera, or nominal ones. Points are
@@ -56,6 +57,7 @@ def import_darktable(url: str, model: str) -> CameraProfile:
     Args:
         url: the JSON file, path or URL.
         model: maker and model, ``"Nikon D7200"``.
+        as_printed: take a and b of each colour for S and O as they stand, which darktable does not mean.
 
     Raises:
         InputAccessError: the file cannot be read.
@@ -68,16 +70,15 @@ def import_darktable(url: str, model: str) -> CameraProfile:
         near = difflib.get_close_matches(model, cameras, n=5, cutoff=0.4)
         raise UnknownNameError(f"{url} has no camera {model!r}; near: {', '.join(near) or 'none'}.")
     camera = without_noise(name)
-    settings: dict[float, list[tuple[float, float]]] = {}
-    for setting in cameras[name]:
-        iso, a, b = _green(setting, f"{url}: {name}")
-        settings.setdefault(iso, []).append((a, b))
+    settings: dict[float, list[_Setting]] = {}
+    for entry in cameras[name]:
+        setting = _setting(entry, f"{url}: {name}", "RGB" if as_printed else "G")
+        settings.setdefault(setting.iso, []).append(setting)
     # Some cameras were measured several times: the middle one by a.
-    chosen = {iso: sorted(found)[len(found) // 2] for iso, found in settings.items()}
-    range_dn = camera.levels.range_dn
-    points = _flag_off_trend([_point(iso, *chosen[iso], range_dn=range_dn) for iso in sorted(chosen)])
+    chosen = [sorted(found, key=lambda one: (one.a[1], one.b[1]))[len(found) // 2] for found in settings.values()]
+    points = _flag_off_trend([_point(one, camera, as_printed) for one in sorted(chosen, key=lambda one: one.iso)])
     noise = NoiseProfile(tuple(points), high_gain_isos=gain_switches(points))
-    return replace(camera, noise=noise, sources=(SOURCE, *camera.sources))
+    return replace(camera, noise=noise, sources=(PRINTED if as_printed else SOURCE, *camera.sources))
 
 
 def gain_switches(points: Sequence[NoisePoint]) -> tuple[float, ...]:
@@ -121,22 +122,44 @@ def _table(url: str) -> dict[str, list[Mapping[str, Any]]]:
     return {model if model.startswith(maker) else f"{maker} {model}": settings for maker, model, settings in found}
 
 
-def _green(setting: Mapping[str, Any], where: str) -> tuple[float, float, float]:
+@dataclass(frozen=True)
+class _Setting:
+    """One entry of the table: a and b of R, G and B."""
+
+    iso: float
+    a: tuple[float, ...]
+    b: tuple[float, ...]
+
+
+def _setting(entry: Mapping[str, Any], where: str, used: str) -> _Setting:
     try:
-        iso, a, b = float(setting["iso"]), float(setting["a"][1]), float(setting["b"][1])
+        a, b = (tuple(float(entry[name][k]) for k in range(3)) for name in ("a", "b"))
+        iso = float(entry["iso"])
     except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UsageError(f"{where}: a setting needs iso and three a and b; got {dict(setting)}.") from error
-    if not a > 0:
-        raise UsageError(f"{where}: a of green is {a:g} at ISO {iso:g}, but noise grows with light.")
-    return iso, a, b
+        raise UsageError(f"{where}: a setting needs iso and three a and b; got {dict(entry)}.") from error
+    for color in used:
+        if not a["RGB".index(color)] > 0:
+            name = {"R": "red", "G": "green", "B": "blue"}[color]
+            value = a["RGB".index(color)]
+            raise UsageError(f"{where}: a of {name} is {value:g} at ISO {iso:g}, but noise grows with light.")
+    return _Setting(iso, a, b)
 
 
-def _point(iso: float, a: float, b: float, *, range_dn: float) -> NoisePoint:
-    gain = gain_from_shot(a / GREEN_VARIANCE_RATIO, range_dn)
-    variance_dn2 = (b - a * _HALF_BIN) / GREEN_VARIANCE_RATIO * range_dn**2
-    floored = not variance_dn2 > QUANTIZATION_VARIANCE_DN2
-    sigma = max(variance_dn2, QUANTIZATION_VARIANCE_DN2) ** 0.5
-    return NoisePoint(iso, (gain,) * 4, (sigma,) * 4, flags=("read_floored",) if floored else ())
+def _point(setting: _Setting, camera: CameraProfile, as_printed: bool) -> NoisePoint:
+    range_dn = camera.levels.range_dn
+    if as_printed:
+        shot, read = ([values["RGB".index(color)] for color in camera.cfa] for values in (setting.a, setting.b))
+    else:
+        shot = [setting.a[1] / GREEN_VARIANCE_RATIO] * 4
+        read = [(setting.b[1] - setting.a[1] * _HALF_BIN) / GREEN_VARIANCE_RATIO] * 4
+    variances = [value * range_dn**2 for value in read]
+    floored = any(not variance > QUANTIZATION_VARIANCE_DN2 for variance in variances)
+    return NoisePoint(
+        setting.iso,
+        planes_of([gain_from_shot(value, range_dn) for value in shot]),
+        planes_of([max(variance, QUANTIZATION_VARIANCE_DN2) ** 0.5 for variance in variances]),
+        flags=("read_floored",) if floored else (),
+    )
 
 
 def _flag_off_trend(points: Sequence[NoisePoint]) -> list[NoisePoint]:

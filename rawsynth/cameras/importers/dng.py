@@ -30,11 +30,10 @@ _CFA_PATTERN, _UNIQUE_MODEL, _MODEL, _BLACK, _WHITE, _NOISE = 33422, 50708, 272,
 _MATRICES = ((50721, 50723, 50778), (50722, 50724, 50779))
 _ANALOG_BALANCE, _EXIF, _ISO = 50727, 34665, 34855
 _RATIONALS = (5, 10)
-# EXIF LightSource values; a profile has colour at these two. Adobe's DNG SDK takes tungsten light for illuminant A.
-_ILLUMINANTS = {3: "A", 17: "A", 21: "D65"}
+# EXIF LightSource values that a profile has colour at. Adobe's DNG SDK takes tungsten light for illuminant A.
+_ILLUMINANTS = {3: "A", 17: "A", 20: "D55", 21: "D65", 22: "D75", 23: "D50"}
 _LIGHTS = {
-    1: "daylight", 2: "fluorescent", 4: "flash", 10: "cloudy", 18: "B", 19: "C", 20: "D55", 22: "D75",
-    23: "D50", 24: "ISO studio tungsten",
+    1: "daylight", 2: "fluorescent", 4: "flash", 10: "cloudy", 18: "B", 19: "C", 24: "ISO studio tungsten"
 }  # fmt: skip
 
 

@@ -34,7 +34,7 @@ FITS = {"weighted": "weighted", "emva1288": "emva1288"}
 _PILED_UP, _LEAST_REACH, _ZEROS = 0.01, 0.2, 0.01
 
 
-def calibrate(sets: Iterable[CaptureSet], *, fit: str = "weighted", seed: int = 0) -> Calibration:
+def calibrate_sets(sets: Iterable[CaptureSet], *, fit: str = "weighted", seed: int = 0) -> Calibration:
     """Measure the noise of one sensor from its captures.
 
     Args:
