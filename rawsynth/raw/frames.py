@@ -6,7 +6,7 @@ import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,19 +14,17 @@ from PIL import Image
 
 from rawsynth import storage
 from rawsynth.errors import SampleError
-from rawsynth.raw import files
 from rawsynth.raw.codecs import decode_dn
+from rawsynth.raw.exif import DNG_VERSION, picture_tags, shot_tags, tiff_tags
+from rawsynth.raw.files import RAW_SUFFIXES
+from rawsynth.raw.libraw import bayer_layout, file_tags, opened, shot
 
-if TYPE_CHECKING:
-    import rawpy
-
-FRAME_SUFFIXES = ("npy", "png", "tif", "tiff", *files.RAW_SUFFIXES)
+FRAME_SUFFIXES = ("npy", "png", "tif", "tiff", *RAW_SUFFIXES)
 """Lower-case suffixes of the files that :func:`read_frame` may read."""
 
 _PNG_MAGIC, _NPY_MAGIC, _JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\x93NUMPY", b"\xff\xd8\xff"
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
-_EXIF_IFD, _EXPOSURE, _ISO, _DNG_VERSION = 34665, 33434, 34855, 50706
 _GRAYSCALE_MODES = ("L", "I;16", "I;16B", "I;16L", "I;16N")
 # What else Pillow may find, in the words of the person who saved it.
 _MODE_WORDS = {
@@ -95,7 +93,7 @@ def _kind(data: bytes, name: str) -> str:
     if data.startswith(_JPEG_MAGIC):
         raise SampleError(f"{name} is a JPEG: developed and compressed, its noise is no sensor's. Give the RAW file.")
     if data.startswith(_TIFF_MAGICS) and name.lower().endswith((".tif", ".tiff")):
-        return "raw" if _DNG_VERSION in files._tiff_exif(data) else "picture"
+        return "raw" if DNG_VERSION in tiff_tags(data) else "picture"
     return "picture" if data.startswith(_PNG_MAGIC) else "raw"
 
 
@@ -136,7 +134,7 @@ def _decode_picture(data: bytes, name: str) -> Frame:
         if (pages := getattr(image, "n_frames", 1)) > 1:
             raise SampleError(f"{name} holds {pages} pages; save one file a frame.")
         bits = _stated_bits(image, data)
-        iso, exposure_s = _tagged(_exif(image))
+        iso, exposure_s = shot_tags(picture_tags(image))
         image.load()
         mode, pixels = image.mode, np.asarray(image)
     if mode not in _GRAYSCALE_MODES or bits is None:
@@ -164,32 +162,13 @@ def _stated_bits(image: Image.Image, data: bytes) -> int | None:
     return int(depths[0])
 
 
-def _exif(image: Image.Image) -> Mapping[int, Any]:
-    with files._forgiven():
-        tags = image.getexif()
-        return {**tags.get_ifd(_EXIF_IFD), **tags}
-    return {}
-
-
-def _tagged(tags: Mapping[int, Any]) -> tuple[float | None, float | None]:
-    return files._positive(tags.get(_ISO)), files._positive(tags.get(_EXPOSURE))
-
-
-def _shot(raw: rawpy.RawPy, data: bytes) -> tuple[float | None, float | None]:
-    """Return ISO and exposure time, by LibRaw or, where it has none, by EXIF."""
-    iso, exposure_s = files._shot(raw)
-    tags = {**files._jpeg_exif(files._preview(raw)), **files._tiff_exif(data)}
-    tagged_iso, tagged_exposure_s = _tagged(tags)
-    return iso or tagged_iso, exposure_s or tagged_exposure_s
-
-
 def _decode_raw(data: bytes, name: str) -> Frame:
-    with files._opened(data, name) as raw:
+    with opened(data, name) as raw:
         # LibRaw counts one colour where there is no filter.
         mono = raw.num_colors == 1 and raw.raw_image_visible.ndim == 2
-        cfa, colors = (None, [0, 0, 0, 0]) if mono else files._bayer_layout(raw, name, data)
+        cfa, colors = (None, [0, 0, 0, 0]) if mono else bayer_layout(raw, name, data)
         black, white = raw.black_level_per_channel, int(raw.white_level)
-        iso, exposure_s = _shot(raw, data)
+        iso, exposure_s = shot(raw, file_tags(raw, data))
         return Frame(
             name,
             raw.raw_image_visible.copy(),

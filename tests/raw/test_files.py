@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rawsynth.cameras import load_camera
 from rawsynth.errors import InputAccessError, SampleError
-from rawsynth.raw import files
+from rawsynth.raw import libraw
 from rawsynth.raw.cfa import BAYER_LAYOUTS
 from rawsynth.raw.files import develop, read_raw
 from tests import dng
@@ -105,7 +105,7 @@ def test_exif_is_read_where_rawpy_tells_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: bytes
 ) -> None:
     """Before 0.27 rawpy knows no ISO, and at no time the camera; Olympus and Panasonic number their TIFFs otherwise."""
-    monkeypatch.setattr(files, "_shot", lambda raw: (None, None))
+    monkeypatch.setattr(libraw, "_libraw_shot", lambda raw: (None, None))
     content = dng.dng(dng.sensor(dng.photograph("coffee", 64, 64)))
     raw = read_raw(write(tmp_path, content[:2] + number + content[4:]))
     assert (raw.camera, raw.iso, raw.exposure_s) == ("Acme Cam One", 800, pytest.approx(0.01))
