@@ -139,7 +139,7 @@ def _nothing(url: str, paths: Sequence[str], faults: Sequence[str]) -> RawsynthE
             f"({paths[0]}, ...). Put flats into flat/ and darks into dark/; a static scene takes --burst."
         )
     return UsageError(
-        f"{url} holds no frames ({', '.join(FRAME_SUFFIXES[:4])}, or camera RAW such as dng, nef, cr3, arw). Give a "
+        f"{url} holds no frames ({', '.join(FRAME_SUFFIXES[:5])}, or camera RAW such as dng, nef, cr3, arw). Give a "
         "folder with flat/ and dark/, or an EMVA 1288 descriptor."
     )
 

@@ -73,7 +73,7 @@ def read_dark_frames(url: str) -> Iterator[Frame]:
     if not found:
         raise UsageError(
             f"dark frames {url}: no frame in {len(urls)} files. Give a folder, a pattern or tars of dark frames "
-            f"({', '.join(FRAME_SUFFIXES[:4])}, or camera RAW such as dng, nef, cr3, arw), taken with the cap on."
+            f"({', '.join(FRAME_SUFFIXES[:5])}, or camera RAW such as dng, nef, cr3, arw), taken with the cap on."
         )
     if others:
         more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""

@@ -1,4 +1,4 @@
-"""Frames as a sensor gave them, for measuring noise: camera RAW, grayscale PNG and TIFF, NPY; Bayer or monochrome."""
+"""Frames as a sensor gave them, for measuring noise: camera RAW, grayscale PNG, TIFF and BMP, NPY; Bayer or monochrome."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from rawsynth.raw.exif import DNG_VERSION, picture_tags, shot_tags, tiff_tags
 from rawsynth.raw.files import RAW_SUFFIXES
 from rawsynth.raw.libraw import bayer_layout, file_tags, opened, shot
 
-FRAME_SUFFIXES = ("npy", "png", "tif", "tiff", *RAW_SUFFIXES)
+FRAME_SUFFIXES = ("npy", "png", "tif", "tiff", "bmp", *RAW_SUFFIXES)
 """Lower-case suffixes of the files that :func:`read_frame` may read."""
 
-_PNG_MAGIC, _NPY_MAGIC, _JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"\x93NUMPY", b"\xff\xd8\xff"
+_PNG_MAGIC, _BMP_MAGIC, _NPY_MAGIC, _JPEG_MAGIC = b"\x89PNG\r\n\x1a\n", b"BM", b"\x93NUMPY", b"\xff\xd8\xff"
 _TIFF_MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _TIFF_BITS, _TIFF_PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0
 _GRAYSCALE_MODES = ("L", "I;16", "I;16B", "I;16L", "I;16N")
@@ -42,7 +42,7 @@ class Frame:
         name: the file it came from.
         dn: ``(H, W)`` uint16 DN, in sensor orientation; sides may be odd.
         cfa: colours of the first 2x2 sites in reading order; ``None`` for a monochrome sensor, or where the file cannot
-            say (PNG, TIFF, NPY).
+            say (PNG, TIFF, BMP, NPY).
         black_level, white_level: in DN, as the file or LibRaw's table says (black: mean of the four sites).
         bits: that a value may take; ``None`` where the file has 16-bit values and says no more.
         iso, exposure_s: ISO speed and exposure time.
@@ -71,7 +71,7 @@ def read_frame(url: str) -> Frame:
 
 
 def decode_frame(data: bytes, name: str) -> Frame:
-    """Decode a frame: any RAW of LibRaw incl. DNG, PNG or TIFF of 8- or 16-bit grayscale, NPY of uint8 or uint16.
+    """Decode a frame: any RAW of LibRaw incl. DNG, PNG, TIFF or BMP of 8- or 16-bit grayscale, NPY of uint8 or uint16.
 
     Values are the file's own: nothing is subtracted, rescaled, turned or demosaiced. The content decides what it is; of
     files that begin like a TIFF, those named ``.tif`` or ``.tiff`` without DNG tags are pictures, all others RAW.
@@ -94,7 +94,7 @@ def _kind(data: bytes, name: str) -> str:
         raise SampleError(f"{name} is a JPEG: developed and compressed, its noise is no sensor's. Give the RAW file.")
     if data.startswith(_TIFF_MAGICS) and name.lower().endswith((".tif", ".tiff")):
         return "raw" if DNG_VERSION in tiff_tags(data) else "picture"
-    return "picture" if data.startswith(_PNG_MAGIC) else "raw"
+    return "picture" if data.startswith((_PNG_MAGIC, _BMP_MAGIC)) else "raw"
 
 
 def _decode_npy(data: bytes, name: str) -> Frame:
@@ -120,7 +120,7 @@ def _widened(data: bytes) -> bytes:
 def _picture(data: bytes, name: str) -> Iterator[Image.Image]:
     """Open with Pillow; whatever it says of the content, then or later, is a SampleError."""
     try:
-        with Image.open(io.BytesIO(data), formats=("PNG", "TIFF")) as image:
+        with Image.open(io.BytesIO(data), formats=("PNG", "TIFF", "BMP")) as image:
             yield image
     except SampleError:
         raise
@@ -155,6 +155,8 @@ def _stated_bits(image: Image.Image, data: bytes) -> int | None:
             return None
         # sBIT tells how many bits are significant; values are scaled up to the full depth, so only the depth counts.
         return depth
+    if image.format == "BMP":
+        return 8
     tags: Mapping[int, Any] = image.tag_v2  # type: ignore[attr-defined]
     depths = tags.get(_TIFF_BITS, (1,))
     if tags.get(_TIFF_PHOTOMETRIC) == _WHITE_IS_ZERO or not 8 <= depths[0] <= 16:

@@ -51,6 +51,7 @@ CONTAINERS = {
     "tiff, 16 bits, by tifffile": ("a.tiff", tiff(DN), DN, None),
     "tiff, 16 bits, big endian": ("a.tif", tiff(DN, byteorder=">"), DN, None),
     "tiff, 16 bits, deflated": ("a.TIF", tiff(DN, compression="zlib", predictor=True), DN, None),
+    "bmp": ("a.bmp", picture(SMALL, "BMP"), SMALL, 8),
     "tiff, 8 bits": ("a.tif", tiff(SMALL), SMALL, 8),
 }
 
@@ -105,6 +106,7 @@ def four_bit_png() -> bytes:
 REFUSED = {
     "jpeg": (jpeg(RGB), "JPEG: developed"),
     "rgb png": (picture(RGB), "RGB colour"),
+    "rgb bmp": (picture(RGB, "BMP"), "RGB colour"),
     "rgb tiff": (picture(RGB, "TIFF"), "RGB colour"),
     "black and white": (picture(np.zeros((4, 6), bool)), "16-bit grayscale PNG"),
     "palette": (picture(SMALL, mode="P"), "palette"),
