@@ -13,11 +13,12 @@ from rawsynth.cli.main import build_parser
 from rawsynth.engine.local import generate
 from rawsynth.pipeline.config import build_config
 
-README = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text("utf-8")
 
 
-def blocks(language: str) -> list[str]:
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language: str, text: str = README) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
 
 
 @pytest.fixture
@@ -37,6 +38,18 @@ def test_python_blocks_run() -> None:
         exec(compile(block, "README.md", "exec"), names)
     assert names["pair"]["noisy"].shape == (4, 16, 16)  # type: ignore[index]
     assert names["noisy"].shape == (4, 16, 16)  # type: ignore[attr-defined]
+
+
+def test_the_blocks_on_noise_run() -> None:
+    for block in blocks("python", (ROOT / "docs/noise.md").read_text("utf-8")):
+        exec(compile(block, "docs/noise.md", "exec"), {})
+
+
+@pytest.mark.parametrize("document", sorted(path.name for path in (ROOT / "docs").glob("*.md")))
+def test_links_of_the_documents_lead_somewhere(document: str) -> None:
+    text = (ROOT / "docs" / document).read_text("utf-8")
+    for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
+        assert (ROOT / "docs" / link).exists(), link
 
 
 def test_commands_parse() -> None:
