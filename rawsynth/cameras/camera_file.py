@@ -64,7 +64,9 @@ def format_camera(profile: CameraProfile, *, comment: str = "") -> str:
         comment: text for the head of the file.
     """
     data = camera_to_dict(profile)
-    lines = [f"# {line}".rstrip() for line in comment.splitlines()]
+    # TOML has no control characters in comments, and no line ends but its own.
+    plain = ["".join(c if c.isprintable() else " " for c in line) for line in comment.splitlines()]
+    lines = [f"# {line}".rstrip() for line in plain]
     lines += [f"{name} = {_value(data[name])}" for name in ("name", "cfa")]
     lines += ["sources = [", *(f"    {_value(source)}," for source in data["sources"]), "]", ""]
     lines += ["[levels]", *(f"{name} = {_value(value)}" for name, value in data["levels"].items())]
@@ -96,4 +98,5 @@ def _value(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, Sequence):
         return f"[{', '.join(map(_value, value))}]"
-    return repr(value)
+    # NumPy's float64 is a float that does not print as one.
+    return repr(float(value)) if isinstance(value, float) else repr(value)

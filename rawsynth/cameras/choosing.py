@@ -7,16 +7,20 @@ from functools import cache
 
 from rawsynth.cameras.builtin import builtin_cameras
 from rawsynth.cameras.profile import FILE_SUFFIXES, CameraProfile, load_camera_file
+from rawsynth.errors import UsageError
 from rawsynth.registry import pick
 
-__all__ = ["RANDOM_CAMERA", "builtin_cameras", "cameras_with", "load_camera"]
+__all__ = ["GENERIC", "RANDOM_CAMERA", "builtin_cameras", "cameras_with", "load_camera", "random_cameras"]
+
+GENERIC = "Brooks generic"
+"""The built-in profile that is of no camera: a line through several."""
 
 RANDOM_CAMERA = "random"
 """Stands for any built-in camera that fits, where a camera may be named."""
 
 
 def load_camera(name: str) -> CameraProfile:
-    """Return the built-in camera of that name, or the camera of that ``.toml`` or ``.json`` file, path or URL.
+    """Return a built-in camera by its name, in any case, or the camera of a ``.toml`` or ``.json`` file, path or URL.
 
     Raises:
         UnknownNameError: no such camera; the message lists close ones.
@@ -25,9 +29,35 @@ def load_camera(name: str) -> CameraProfile:
     >>> load_camera("Sony ILCE-7SM2").cfa
     'RGGB'
     """
-    if name.endswith(FILE_SUFFIXES):
+    if name.lower().endswith(FILE_SUFFIXES):
         return load_camera_file(name)
-    return pick(builtin_cameras(), name, "camera")
+    cameras = builtin_cameras()
+    if name not in cameras:
+        name = next((known for known in cameras if known.lower() == name.lower()), name)
+    return pick(cameras, name, "camera")
+
+
+def random_cameras(*, color: bool = False, iso: tuple[float, float] | None = None) -> tuple[CameraProfile, ...]:
+    """Return what ``"random"`` stands for: the built-in cameras with noise, the generic one left out, by name.
+
+    Args:
+        color: only those with colour matrices too.
+        iso: only those whose noise table has this range.
+
+    Raises:
+        UsageError: there is none.
+    """
+    cameras = [camera for name, camera in cameras_with(color=color, noise=True).items() if name != GENERIC]
+    if iso is None:
+        return tuple(cameras)
+    low, high = iso
+    ranges = [camera.noise_profile().iso_range for camera in cameras]
+    fitting = [c for c, (least, most) in zip(cameras, ranges, strict=True) if least <= low <= high <= most]
+    if not fitting:
+        raise UsageError(
+            f"no built-in camera has noise for ISO {low:g} to {high:g}; see `rawsynth cameras`, or ask for fewer ISOs."
+        )
+    return tuple(fitting)
 
 
 @cache

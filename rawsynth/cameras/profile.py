@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawsynth import storage
+from rawsynth.cameras import fields
 from rawsynth.cameras.color import ILLUMINANT_CCT_K, camera_color
 from rawsynth.cameras.noise_profile import NoisePoint, NoiseProfile, planes_of
 from rawsynth.errors import InputAccessError, RawsynthError, UsageError
@@ -25,6 +26,7 @@ _COLUMNS = {
     "column_sigma_dn", "color_bias_dn", "flags",
 }  # fmt: skip
 _NOISE_FIELDS = _COLUMNS | {"high_gain_isos", "tukey_lambdas", "log_spread", "nominal_iso"}
+_LEVELS = ("black_level", "white_level", "bits")
 _FIELDS = {"name", "cfa", "sources", "levels", "cam_from_xyz", "noise"}
 
 
@@ -62,7 +64,7 @@ class CameraProfile:
         if not self.cam_from_xyz:
             raise UsageError(
                 f"camera {self.name!r} has no colour matrix; choose one that has (rawsynth cameras --with color), add "
-                "cam_from_xyz to its file, or leave the camera to the noise only."
+                "cam_from_xyz to its file, or give the camera for the noise only (AddNoise, --noise-camera)."
             )
         return camera_color(self.cam_from_xyz, cct_k)
 
@@ -101,7 +103,7 @@ def load_camera_file(url: str) -> CameraProfile:
     except UnicodeDecodeError as error:
         raise UsageError(f"camera file {url} is no text: {error}") from error
     try:
-        data = json.loads(text) if url.endswith(".json") else tomllib.loads(text)
+        data = json.loads(text) if url.lower().endswith(".json") else tomllib.loads(text)
     except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
         raise UsageError(f"camera file {url}: {error}") from error
     return camera_from_dict(data, url)
@@ -121,16 +123,16 @@ def camera_from_dict(data: Any, where: str) -> CameraProfile:
         raise UsageError(f"camera file {where}: wanted a table with name, cfa and levels; got {type(data).__name__}.")
     _refuse_unknown(data, _FIELDS, where, "")
     try:
-        levels, noise = data["levels"], data.get("noise")
-        _refuse_unknown(levels, {"black_level", "white_level", "bits", "nominal"}, where, "levels.")
+        levels, noise = fields.table(data["levels"], "levels"), data.get("noise")
+        _refuse_unknown(levels, {*_LEVELS, "nominal"}, where, "levels.")
         return CameraProfile(
-            name=str(data["name"]),
+            name=fields.text(data["name"], "name"),
             cfa=check_cfa(data["cfa"]),
-            levels=Levels(levels["black_level"], levels["white_level"], levels["bits"]),
-            nominal_levels=bool(levels.get("nominal", False)),
-            cam_from_xyz=_matrices(data.get("cam_from_xyz", {}), where),
-            noise=None if noise is None else _noise(noise, where),
-            sources=tuple(map(str, data.get("sources", ()))),
+            levels=Levels(*(fields.whole(levels[name], f"levels.{name}") for name in _LEVELS)),
+            nominal_levels=fields.yes_or_no(levels.get("nominal", False), "levels.nominal"),
+            cam_from_xyz=_matrices(fields.table(data.get("cam_from_xyz", {}), "cam_from_xyz"), where),
+            noise=None if noise is None else _noise(fields.table(noise, "noise"), where),
+            sources=fields.texts(data.get("sources", []), "sources"),
         )
     except RawsynthError as error:
         raise UsageError(str(error) if where in str(error) else f"camera file {where}: {error}") from error
@@ -149,29 +151,34 @@ def _matrices(data: Mapping[str, Any], where: str) -> dict[str, NDArray[np.float
 
 def _noise(data: Mapping[str, Any], where: str) -> NoiseProfile:
     _refuse_unknown(data, _NOISE_FIELDS, where, "noise.")
-    columns = {name: data[name] for name in sorted(_COLUMNS & set(data))}
+    named = {name: f"noise.{name}, one entry an ISO," for name in sorted(_COLUMNS & set(data))}
+    columns = {name: fields.items(data[name], words) for name, words in named.items()}
     for name in ("iso", "gain_dn_per_electron", "read_sigma_dn"):
         if name not in columns:
             raise UsageError(f"camera file {where}: noise.{name} is missing; it has one entry an ISO.")
     count = len(columns["iso"])
     for name, column in columns.items():
-        if not isinstance(column, list) or len(column) != count:
+        if len(column) != count:
             wanted = f"a list of {count} entries, one an ISO"
             raise UsageError(f"camera file {where}: noise.{name} is {wanted}; got {column!r}.")
     return NoiseProfile(
         points=tuple(_point({name: column[i] for name, column in columns.items()}) for i in range(count)),
-        high_gain_isos=tuple(map(float, data.get("high_gain_isos", ()))),
-        tukey_lambdas=tuple(map(float, data.get("tukey_lambdas", ()))),
-        log_spread={name: float(value) for name, value in data.get("log_spread", {}).items()},
-        nominal_iso=bool(data.get("nominal_iso", False)),
+        high_gain_isos=fields.numbers(data.get("high_gain_isos", []), "noise.high_gain_isos"),
+        tukey_lambdas=fields.numbers(data.get("tukey_lambdas", []), "noise.tukey_lambdas"),
+        log_spread={
+            name: fields.number(value, f"noise.log_spread.{name}")
+            for name, value in fields.table(data.get("log_spread", {}), "noise.log_spread").items()
+        },
+        nominal_iso=fields.yes_or_no(data.get("nominal_iso", False), "noise.nominal_iso"),
     )
 
 
 def _point(entry: dict[str, Any]) -> NoisePoint:
-    values: dict[str, Any] = {"flags": tuple(entry.pop("flags", ()))}
+    values: dict[str, Any] = {"flags": fields.texts(entry.pop("flags", []), "noise.flags at an ISO")}
     for name, value in entry.items():
         plane_wise = name in ("gain_dn_per_electron", "read_sigma_dn", "tukey_scale_dn", "color_bias_dn")
-        values[name] = planes_of(value) if plane_wise else float(value)
+        where = f"an entry of noise.{name}"
+        values[name] = planes_of(fields.number_or_four(value, where)) if plane_wise else fields.number(value, where)
     return NoisePoint(**values)
 
 

@@ -52,6 +52,11 @@ class NoiseModel(ABC):
         """The only ISOs that the model can serve; empty for any."""
         return ()
 
+    @property
+    def largest(self) -> tuple[int, int] | None:
+        """Height and width in sensor pixels of the largest image that the model can serve; ``None`` for any."""
+        return None
+
     def draw(self, noise: SensorNoise, rng: np.random.Generator) -> dict[str, Any]:
         """Return one sample's parameters, JSON-ready and rounded to float32, from what is known of the sensor.
 

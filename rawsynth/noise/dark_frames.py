@@ -68,6 +68,11 @@ class DarkFrames(NoiseModel):
         """ISOs that there are frames of; empty where nobody states them, and any ISO is served."""
         return tuple(s.iso for s in self.store.sets if s.iso is not None)
 
+    @property
+    def largest(self) -> tuple[int, int]:
+        """The frames' size; images of another layout have two sensor pixels less."""
+        return self.store.height // 2 * 2, self.store.width // 2 * 2
+
     def draw(self, noise: SensorNoise, rng: np.random.Generator) -> dict[str, Any]:
         """Draw a frame of the sensor's ISO and where to cut it.
 

@@ -137,7 +137,9 @@ class NoiseConfig(Section):
     """What noise is added. Without a camera that has noise, or shot and read, Brooks' law is drawn from."""
 
     noise: str = Field(default="poisson_gaussian", description="noise model")
-    noise_camera: str | None = Field(default=None, description="whose noise, if not the camera's")
+    noise_camera: str | None = Field(
+        default=None, description="whose noise, if not the camera's; 'brooks' for Brooks' law"
+    )
     iso: NumberRange | None = Field(default=None, description="ISO or range, with a camera: 1600..25600")
     iso_law: Literal["log_uniform", "uniform", "stops"] = Field(
         default="log_uniform", description="how an ISO is drawn; stops: those of the camera's table"
@@ -230,6 +232,10 @@ class GenerateConfig(Section):
 
             if (digest := weights_digest(weights)) is not None:
                 fields["method"]["weights"] = f"sha256:{digest}"
+        if self.noise.dark_frames is not None:
+            from rawsynth.noise.dark_frame_store import open_dark_frames
+
+            fields["noise"]["dark_frames"] = f"sha256:{open_dark_frames(self.noise.dark_frames).digest}"
         for section, name in (("method", "camera"), ("noise", "noise_camera")):
             if (camera := fields[section][name] or "").endswith((".toml", ".json")):
                 # The profile's figures decide bytes, not where it lies.

@@ -12,8 +12,9 @@ import torch
 from numpy.typing import NDArray
 
 from rawsynth import seeding
-from rawsynth.cameras import load_camera
-from rawsynth.cameras.choosing import RANDOM_CAMERA
+from rawsynth.cameras import CameraProfile, load_camera
+from rawsynth.cameras.choosing import RANDOM_CAMERA, random_cameras
+from rawsynth.errors import UsageError
 from rawsynth.pipeline.batching import batch_size
 from rawsynth.raw.codecs import noisy_members
 from rawsynth.pipeline.config import GenerateConfig
@@ -24,7 +25,11 @@ from rawsynth.raw.levels import CLEAN_LEVELS
 from rawsynth.raw.quantize import dequantize, quantize
 from rawsynth.transforms import AddNoise, ReverseISP
 from rawsynth.transforms.base import Params
-from rawsynth.transforms.noise_source import IMAGE_CAMERA
+from rawsynth.transforms.noise_source import IMAGE_CAMERA, iso_bounds
+
+
+BROOKS_LAW = "brooks"
+"""Stands for Brooks et al.'s law where a camera's noise may be named."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +95,8 @@ class Synthesizer:
 
     def _noise_params(self, keys: Sequence[str], realization: int, method_params: Params) -> Params:
         names = [key if realization == 0 else f"{key}#{realization}" for key in keys]
-        overrides = {name: [p[name] for p in method_params] for name in ("camera", "cfa")}
+        names_of_image = ("camera", "cfa") if self.add_noise.options["camera"] == IMAGE_CAMERA else ("cfa",)
+        overrides = {name: [p[name] for p in method_params] for name in names_of_image}
         return self.add_noise.make_params(len(keys), keys=names, overrides=overrides)
 
     def _metadata(self, view: View, raw: Mapping[str, Any], draws: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -120,7 +126,7 @@ def make_transforms(config: GenerateConfig) -> tuple[ReverseISP, AddNoise]:
     to_raw = ReverseISP(
         method.method,
         method.weights,
-        camera=method.camera,
+        camera=_color_cameras(config),
         cct=method.cct,
         cfa=method.cfa,
         cam_from_srgb=method.cam_from_srgb,
@@ -139,19 +145,39 @@ def make_transforms(config: GenerateConfig) -> tuple[ReverseISP, AddNoise]:
         dark_frames=noise.dark_frames,
         seed=config.seed,
     )
+    crop, room = config.image.crop, add_noise.model.largest
+    if crop is not None and room is not None and (crop[0] > room[0] or crop[1] > room[1]):
+        raise UsageError(
+            f"crops of {crop[0]}x{crop[1]} do not fit the dark frames; ask for {room[0]}x{room[1]} or less (--crop)."
+        )
     return to_raw, add_noise
 
 
-def _noise_camera(config: GenerateConfig) -> str | None:
-    """Whose noise is added: the camera's own where it is known, of the same camera where that is drawn."""
+def _color_cameras(config: GenerateConfig) -> str | tuple[CameraProfile, ...] | None:
+    """Whose colour the images get: of those that are drawn, only cameras that have noise at the ISOs asked for."""
     camera, noise = config.method.camera, config.noise
-    if noise.noise_camera is not None:
-        return noise.noise_camera
+    own_noise = noise.noise_camera in (None, IMAGE_CAMERA) and noise.iso is not None and not noise.extrapolate
+    if camera != RANDOM_CAMERA or not own_noise:
+        return camera
+    assert noise.iso is not None
+    return random_cameras(color=True, iso=iso_bounds(noise.iso))
+
+
+def _noise_camera(config: GenerateConfig) -> str | None:
+    """Whose noise is added: the camera's own, of the same camera where that is drawn; ``None`` for a law or levels."""
+    camera, noise = config.method.camera, config.noise
+    if noise.noise_camera not in (None, IMAGE_CAMERA):
+        return None if noise.noise_camera == BROOKS_LAW else noise.noise_camera
     if camera is None or (noise.iso is None and noise.shot is not None):
         return None
     if camera == RANDOM_CAMERA:
         return IMAGE_CAMERA
-    return camera if noise.iso is not None or load_camera(camera).noise is not None else None
+    if load_camera(camera).noise is None and noise.iso is None:
+        raise UsageError(
+            f"camera {camera!r} has colour but no noise by ISO: say whose noise is added, with --noise-camera NAME "
+            f"(see `rawsynth cameras --with noise`; {BROOKS_LAW!r} for Brooks' law) or with --shot and --read."
+        )
+    return camera
 
 
 def noise_policy(config: GenerateConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Frames as a sensor gave them, for measuring noise: camera RAW, grayscale PNG, TIFF and BMP, NPY; Bayer or monochrome."""
+"""Frames as a sensor gave them, for measuring noise: camera RAW, gray PNG, TIFF and BMP, NPY; Bayer or monochrome."""
 
 from __future__ import annotations
 

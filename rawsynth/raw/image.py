@@ -38,7 +38,12 @@ class RawImage:
 
     @classmethod
     def from_packed(
-        cls, packed: Tensor, cfa: str = "RGGB", *, camera: str | None = None, iso: float | None = None
+        cls,
+        packed: Tensor,
+        cfa: str = "RGGB",
+        *,
+        camera: str | None = None,
+        iso: float | Sequence[float] | Tensor | None = None,
     ) -> RawImage:
         """Wrap planes that come from elsewhere.
 
@@ -46,7 +51,7 @@ class RawImage:
             packed: ``(..., 4, h, w)``, black 0, white 1.
             cfa: the planes' order.
             camera: profile that describes them, for ``AddNoise(camera="image")``.
-            iso: they were taken at.
+            iso: they were taken at, one for all or one an image.
 
         Raises:
             UsageError: ``packed`` is not ``(..., 4, h, w)`` floating point, or ``cfa`` is not a Bayer layout.
@@ -57,7 +62,11 @@ class RawImage:
         lead = tuple(packed.shape[:-3])
         metadata = replace(RawMetadata.neutral(lead, cfa, packed.device), camera=fill(camera, lead))
         if iso is not None:
-            metadata = replace(metadata, iso=torch.full(lead, iso, device=packed.device))
+            try:
+                isos = torch.as_tensor(iso, dtype=torch.float32, device=packed.device).expand(lead)
+            except (TypeError, ValueError, RuntimeError) as error:
+                raise UsageError(f"iso is one number, or one an image of {lead}; got {iso!r}.") from error
+            metadata = replace(metadata, iso=isos.clone())
         return cls(packed, metadata)
 
     @property

@@ -20,7 +20,7 @@ from rawsynth.raw.noise_params import NoiseRecord, four_planes
 from rawsynth.registry import pick
 from rawsynth.storage.sealed import read_sealed
 from rawsynth.transforms.base import Overrides, Params, Transform
-from rawsynth.transforms.noise_source import IMAGE_CAMERA, CameraNoise, noise_source
+from rawsynth.transforms.noise_source import IMAGE_CAMERA, CameraNoise, noise_source, serving
 
 CORPUS_FILE = "dataset.json"
 """The file of a corpus that states how its noise is drawn."""
@@ -82,8 +82,8 @@ class AddNoise(Transform):
         super().__init__(seed)
         self.model = pick(NOISE_MODELS, model, "noise model").create(dark_frames)
         self.source = noise_source(camera, iso, iso_law, extrapolate, _explicit_levels(shot, read))
-        if isinstance(self.source, CameraNoise) and self.model.isos:
-            self.source = replace(self.source, served=self.model.isos)
+        if self.model.isos:
+            self.source = serving(self.source, self.model.isos)
         if quantization not in ("none", "uniform"):
             raise UsageError(f'quantization is "none" or "uniform"; got {quantization!r}.')
         if quantization == "uniform" and not (self.model.takes_quantization and isinstance(self.source, CameraNoise)):
@@ -153,6 +153,8 @@ class AddNoise(Transform):
                 f"the corpus's noise was drawn on {made_with[0]} with {made_with[1]}, this would be {now[0]} with "
                 f"{now[1]}: not the same noise. Replay on {made_with[0]}, or draw fresh noise by calling the transform."
             )
+        if not all(isinstance(entry, Mapping) for entry in params):
+            raise UsageError('replay takes one entry a sample: [meta["noise_draws"][0] for meta in batch["meta"]].')
         return self.apply_params(raw, [entry.get("noise", entry) for entry in params])
 
     def policy(self) -> dict[str, Any]:
@@ -163,16 +165,18 @@ class AddNoise(Transform):
         for name in ("iso", "shot", "read"):
             if options[name] is not None:
                 options[name] = np.asarray(options[name], dtype=np.float64).tolist()
+        if options["dark_frames"] is not None:
+            options["dark_frames"] = storage.absolute(options["dark_frames"])
         return {"model": self.model.name, **options}
 
     def extra_repr(self) -> str:
         """Show what is fixed."""
-        stated = {name: value for name, value in self.options.items() if value not in (None, False, "none")}
-        if isinstance(stated.get("camera"), CameraProfile):
-            stated["camera"] = stated["camera"].name
+        stated = {name: value for name, value in self.policy().items() if value not in (None, False, "none")}
+        if isinstance(stated.get("camera"), dict):
+            stated["camera"] = stated["camera"]["name"]
         if "camera" not in stated:
             stated.pop("iso_law")
-        return ", ".join(f"{k}={v!r}" for k, v in {"model": self.model.name, **stated, "seed": self.seed}.items())
+        return ", ".join(f"{k}={v!r}" for k, v in {**stated, "seed": self.seed}.items())
 
     def compile_kernels(self, dynamic: bool | None = None) -> AddNoise:
         """Compile the device part with ``torch.compile(dynamic=...)`` and return self; draws stay Python."""

@@ -6,18 +6,22 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from os import PathLike
 from typing import Any
 
 import numpy as np
 
 from rawsynth.cameras import CameraProfile, camera_from_dict, load_camera
-from rawsynth.cameras.choosing import RANDOM_CAMERA, cameras_with
+from rawsynth.cameras.choosing import RANDOM_CAMERA, random_cameras
 from rawsynth.errors import UsageError
 from rawsynth.noise.sampling import ISO_LAWS, brooks_shot_read
 from rawsynth.raw.sensor_noise import SensorNoise
 from rawsynth.registry import pick
 from rawsynth.transforms.base import Overrides
 
+DEFAULT_ISO_LAW = "log_uniform"
+# How far an ISO may be from one that was measured: half of a third of a stop.
+ISO_STEP = 2.0 ** (1.0 / 6.0)
 IMAGE_CAMERA = "image"
 """Stands for the camera that each image's metadata names."""
 
@@ -74,7 +78,7 @@ class CameraNoise(NoiseSource):
 
     camera: CameraProfile | str
     iso: tuple[float, float] | None = None
-    iso_law: str = "log_uniform"
+    iso_law: str = DEFAULT_ISO_LAW
     extrapolate: bool = False
     served: tuple[float, ...] = ()
 
@@ -82,12 +86,12 @@ class CameraNoise(NoiseSource):
         pick(ISO_LAWS, self.iso_law, "ISO law")
         if isinstance(self.camera, CameraProfile):
             self._range(self.camera)
-        elif self.camera == RANDOM_CAMERA and not self.extrapolate:
-            self._among()
+        elif self.camera == RANDOM_CAMERA:
+            self._among(self.iso)
 
     def draw(self, rng: np.random.Generator, fixed: Overrides) -> DrawnNoise:
         """Draw the camera if it is open, then the ISO, then the figures about the camera's table."""
-        camera = self._pick(rng, fixed.get("camera"))
+        camera = self._pick(rng, fixed)
         profile = camera.noise_profile()
         low, high = self._range(camera)
         law, stops = ("stops", self.served) if self.served else (self.iso_law, profile.isos)
@@ -98,12 +102,17 @@ class CameraNoise(NoiseSource):
         noise = camera.sensor_noise(float(np.float32(iso)), extrapolate=self.extrapolate, rng=rng)
         return DrawnNoise(replace(noise, quantization_step=1.0 / camera.levels.range_dn), camera.name)
 
-    def _pick(self, rng: np.random.Generator, asked: Any) -> CameraProfile:
+    def _pick(self, rng: np.random.Generator, fixed: Overrides) -> CameraProfile:
+        if self.camera == IMAGE_CAMERA:
+            return self._of_image(fixed.get("camera"))
+        if "camera" in fixed:
+            raise UsageError('the camera is stated already; only with camera="image" is it an override.')
         if isinstance(self.camera, CameraProfile):
             return self.camera
-        if self.camera == RANDOM_CAMERA:
-            among = self._among()
-            return among[int(rng.integers(len(among)))]
+        among = self._among(iso_bounds(fixed["iso"]) if "iso" in fixed else self.iso)
+        return among[int(rng.integers(len(among)))]
+
+    def _of_image(self, asked: Any) -> CameraProfile:
         if asked is None:
             raise UsageError(
                 'camera="image" takes the camera from the image, and this one names none: make the RAW with '
@@ -111,17 +120,8 @@ class CameraNoise(NoiseSource):
             )
         return load_camera(asked)
 
-    def _among(self) -> list[CameraProfile]:
-        """Built-in cameras whose table has the ISOs that are asked for."""
-        cameras = list(cameras_with(noise=True).values())
-        if self.iso is None or self.extrapolate:
-            return cameras
-        low, high = self.iso
-        ranges = [camera.noise_profile().iso_range for camera in cameras]
-        fitting = [c for c, (least, most) in zip(cameras, ranges, strict=True) if least <= low <= high <= most]
-        if not fitting:
-            raise UsageError(f"no built-in camera has noise for ISO {low:g} to {high:g}; see `rawsynth cameras`.")
-        return fitting
+    def _among(self, iso: tuple[float, float] | None) -> tuple[CameraProfile, ...]:
+        return random_cameras(iso=None if self.extrapolate else iso)
 
     def _range(self, camera: CameraProfile) -> tuple[float, float]:
         profile = camera.noise_profile()
@@ -140,20 +140,46 @@ def noise_source(
         UsageError: options that make no sense together, or an ISO outside the camera's table.
     """
     if levels is not None:
-        if camera is not None or iso is not None:
+        if camera is not None or iso is not None or extrapolate or iso_law != DEFAULT_ISO_LAW:
             raise UsageError("shot and read already state the noise; leave camera and iso out.")
         return StatedLevels(SensorNoise.white(*levels))
     if camera is None:
         if iso is not None:
             raise UsageError("an ISO means something for a camera only; give camera=... or shot=... and read=...")
+        if extrapolate or iso_law != DEFAULT_ISO_LAW:
+            raise UsageError("iso_law and extrapolate mean something for a camera only; give camera=... too.")
         return BrooksLaw()
     return CameraNoise(_profile(camera), None if iso is None else iso_bounds(iso), iso_law, extrapolate)
+
+
+def serving(source: NoiseSource, isos: tuple[float, ...]) -> NoiseSource:
+    """Restrict a source to the ISOs that a model has frames of.
+
+    Raises:
+        UsageError: the source has no ISO to choose one by, or none of them is in its range.
+    """
+    have = ", ".join(f"{iso:g}" for iso in isos)
+    if not isinstance(source, CameraNoise):
+        if len(isos) > 1:
+            raise UsageError(f"there are dark frames of ISO {have}: say whose noise, with camera=... and iso=...")
+        return source
+    asked = source.iso
+    if asked is None and isinstance(source.camera, CameraProfile):
+        asked = source.camera.noise_profile().iso_range
+    if asked is not None and not any(asked[0] / ISO_STEP <= iso <= asked[1] * ISO_STEP for iso in isos):
+        low, high = asked
+        raise UsageError(f"there are dark frames of ISO {have}, none from {low:g} to {high:g}; ask for one of theirs.")
+    return replace(source, served=isos)
 
 
 def _profile(camera: Any) -> CameraProfile | str:
     if isinstance(camera, CameraProfile) or camera in (RANDOM_CAMERA, IMAGE_CAMERA):
         return camera  # type: ignore[no-any-return]
-    return camera_from_dict(camera, "of a noise policy") if isinstance(camera, dict) else load_camera(camera)
+    if isinstance(camera, dict):
+        return camera_from_dict(camera, "of a noise policy")
+    if not isinstance(camera, str | PathLike):
+        raise UsageError(f"camera is a name, a file or a CameraProfile; got {camera!r}.")
+    return load_camera(str(camera))
 
 
 def iso_bounds(iso: float | Sequence[float]) -> tuple[float, float]:
@@ -172,5 +198,7 @@ def iso_bounds(iso: float | Sequence[float]) -> tuple[float, float]:
 
 
 def _refuse_iso(fixed: Overrides) -> None:
+    if "camera" in fixed:
+        raise UsageError('no camera decides this noise; give AddNoise camera="image" for those of the images.')
     if "iso" in fixed:
         raise UsageError("an ISO means something for a camera only; give AddNoise one, or override shot and read.")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rawsynth import seeding
 from rawsynth.cameras import CameraProfile, load_camera
-from rawsynth.cameras.choosing import RANDOM_CAMERA, cameras_with
+from rawsynth.cameras.choosing import RANDOM_CAMERA, random_cameras
 from rawsynth.cameras.color import draw_cct
 from rawsynth.errors import UsageError
 from rawsynth.methods import METHODS, ReverseMethod
@@ -36,8 +36,8 @@ class ReverseISP(Transform):
         method: name in the table of methods, or a :class:`~rawsynth.methods.ReverseMethod` of your own.
         weights: of a learned method: a ``.safetensors`` file, path or fsspec URL, or a name that the package knows;
             ``unprocess`` has none.
-        camera: profile whose colour is used: a built-in name, a ``.toml`` or ``.json`` file, or ``"random"`` for any
-            built-in camera with both colour and noise.
+        camera: profile whose colour is used: a built-in name, a ``.toml`` or ``.json`` file, a profile, several of them
+            to draw from for each image, or ``"random"`` for all built-in cameras with both colour and noise.
         cct: correlated colour temperature of the scene's light in kelvin, for a camera: one, or ``(low, high)`` to draw
             from, uniformly in 1/CCT; 2850 to 7500 if not given. The camera's matrices and white balance follow it.
         cfa: order of the planes, or ``"camera"`` for the camera's own.
@@ -74,7 +74,7 @@ class ReverseISP(Transform):
         method: str | ReverseMethod = "unprocess",
         weights: str | PathLike[str] | None = None,
         *,
-        camera: str | CameraProfile | None = None,
+        camera: str | CameraProfile | Sequence[str | CameraProfile] | None = None,
         cct: float | Sequence[float] | None = None,
         cfa: str = "RGGB",
         cam_from_srgb: Any = None,
@@ -87,7 +87,7 @@ class ReverseISP(Transform):
             raise UsageError("a method that is given as an object has its weights; leave weights=None.")
         self.method = method if isinstance(method, ReverseMethod) else pick(METHODS, method, "method").create(weights)
         given: dict[str, Any] = {
-            "camera": _profile(camera), "cct": cct, "cam_from_srgb": cam_from_srgb, "white_balance": white_balance,
+            "camera": _profiles(camera), "cct": cct, "cam_from_srgb": cam_from_srgb, "white_balance": white_balance,
             "rgb_gain": rgb_gain,
         }  # fmt: skip
         self.fixed = {name: value for name, value in given.items() if value is not None} | {"cfa": cfa}
@@ -97,8 +97,9 @@ class ReverseISP(Transform):
     def extra_repr(self) -> str:
         """Show what is fixed."""
         shown = {**self.fixed, "seed": self.seed}
-        if isinstance(shown.get("camera"), CameraProfile):
-            shown["camera"] = shown["camera"].name
+        if "camera" in shown:
+            names = [camera.name for camera in shown["camera"]]
+            shown["camera"] = names[0] if len(names) == 1 else f"any of {len(names)}"
         return ", ".join(f"{k}={v!r}" for k, v in shown.items())
 
     def compile_kernels(self, dynamic: bool | None = None) -> ReverseISP:
@@ -192,15 +193,24 @@ def check_srgb(srgb: Tensor) -> None:
         raise UsageError(f"a mosaic has even sides; got {srgb.shape[-2]}x{srgb.shape[-1]}. Crop one row or column.")
 
 
-def _profile(camera: str | CameraProfile | None) -> str | CameraProfile | None:
-    return camera if camera is None or camera == RANDOM_CAMERA or not isinstance(camera, str) else load_camera(camera)
+def _profiles(camera: str | CameraProfile | Sequence[str | CameraProfile] | None) -> tuple[CameraProfile, ...] | None:
+    """What a user's word for cameras stands for; one is drawn where there are several."""
+    if camera is None:
+        return None
+    if isinstance(camera, str) and camera == RANDOM_CAMERA:
+        return random_cameras(color=True)
+    several = [camera] if isinstance(camera, str | CameraProfile) else list(camera)
+    if not several:
+        raise UsageError("camera is a list without a camera; name some, or leave it out.")
+    return tuple(one if isinstance(one, CameraProfile) else load_camera(one) for one in several)
 
 
-def _drawn_profile(camera: str | CameraProfile | None, rng: np.random.Generator) -> CameraProfile | None:
-    if camera == RANDOM_CAMERA:
-        among = list(cameras_with(color=True, noise=True).values())
-        return among[int(rng.integers(len(among)))]
-    return load_camera(camera) if isinstance(camera, str) else camera
+def _drawn_profile(cameras: Any, rng: np.random.Generator) -> CameraProfile | None:
+    among = cameras if cameras is None or isinstance(cameras, tuple) else _profiles(cameras)
+    if among is None:
+        return None
+    picked: CameraProfile = among[int(rng.integers(len(among)))] if len(among) > 1 else among[0]
+    return picked
 
 
 def _drawn_cct(cct: Any, rng: np.random.Generator) -> float:

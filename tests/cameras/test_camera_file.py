@@ -201,10 +201,10 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("noise.iso", [0, 200], "an ISO is positive; got 0"),
     ("noise.iso", [math.nan, 200], "an ISO is positive; got nan"),
     ("noise.gain_dn_per_electron", [1.0], "noise.gain_dn_per_electron is a list of 2 entries"),
-    ("noise.gain_dn_per_electron", 1.0, "noise.gain_dn_per_electron is a list of 2 entries.*got 1.0"),
+    ("noise.gain_dn_per_electron", 1.0, "noise.gain_dn_per_electron, one entry an ISO, is a list; got 1.0"),
     ("noise.gain_dn_per_electron", [1.0, -1.0], "ISO 200: gain_dn_per_electron is positive in all four planes"),
     ("noise.gain_dn_per_electron", [1.0, [1, 1, 0, 1]], "ISO 200: gain_dn_per_electron is positive"),
-    ("noise.gain_dn_per_electron", [1.0, [1, 1, 1]], "one number, or four in the CFA's reading order; got .1, 1, 1"),
+    ("noise.gain_dn_per_electron", [1.0, [1, 1, 1]], "or four in the CFA's reading order; got .1.0, 1.0, 1.0"),
     ("noise.read_sigma_dn", [math.inf, 1], "ISO 100: read_sigma_dn is positive"),
     ("noise.tukey_scale_dn", ..., "tukey_scale_dn at every ISO"),
     ("noise.tukey_lambda", ..., "tukey_lambda at every ISO or tukey_lambdas for all"),
@@ -244,3 +244,31 @@ def test_a_wrong_type_is_a_message_and_no_traceback(path: str, value: Any) -> No
 def test_numbers_may_be_integers_or_floats(load: Callable[[str], Any]) -> None:
     text = json.dumps(GOOD) if load is json.loads else format_camera(camera_from_dict(GOOD, "x"))
     same(camera_from_dict(load(text), "x"), camera_from_dict(GOOD, "x"))
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("sources", "text", "sources is a list"),
+        ("levels.nominal", "false", "levels.nominal is true or false"),
+        ("noise.nominal_iso", "false", "noise.nominal_iso is true or false"),
+        ("levels.black_level", 0.5, "levels.black_level is a whole number"),
+        ("levels.bits", 10.0, "levels.bits is a whole number"),
+        ("noise.iso", [100, True], "an entry of noise.iso is a number; got True"),
+        ("noise.iso", 100, "noise.iso, one entry an ISO, is a list"),
+        ("noise.flags", ["read_floored", ""], "noise.flags at an ISO is a list"),
+        ("noise.high_gain_isos", 800, "noise.high_gain_isos is a list"),
+        ("noise.log_spread", 3, "noise.log_spread is a table"),
+        ("levels", 3, "levels is a table"),
+    ],
+)
+def test_a_value_of_another_type_is_never_taken_for_one(path: str, value: Any, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        camera_from_dict(changed(path, value), "mine.toml")
+
+
+def test_numbers_of_numpy_are_written_as_numbers() -> None:
+    four = tuple(np.float64(0.5) for _ in range(4))
+    noise = NoiseProfile((NoisePoint(np.float64(100), four, four),))  # type: ignore[arg-type]
+    text = format_camera(CameraProfile("One", "RGGB", Levels(0, 1023, 10), noise=noise), comment="a\x07b\x7f")
+    assert camera_from_dict(tomllib.loads(text), "one.toml").noise == noise

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -168,11 +169,16 @@ CHANGES: dict[str, dict[str, Any]] = {
         "max_pixels": 10**6, "min_side": 32, "max_clipped": 0.5, "downscale": 2.0, "crop": [64, 64], "crops": 2,
     },
     "method": {
-        "method": "other", "weights": "w", "camera": "c", "cfa": "GBRG", "cam_from_srgb": [[1, 0, 0]] * 3,
+        "method": "other", "weights": "w", "camera": "c", "cct": 5000, "cfa": "GBRG", "cam_from_srgb": [[1, 0, 0]] * 3,
         "white_balance": [2, 2], "rgb_gain": 1.25,
     },
-    "noise": {"noise": "other", "iso": 800, "shot": 0.01, "read": 0.01, "realizations": 2},
-    "write": {"black_level": 0, "white_level": 16000, "bits": 15, "part_size": 10**6, "srgb": True},
+    "noise": {
+        "noise": "other", "noise_camera": "d", "iso": 800, "iso_law": "stops", "extrapolate": True, "shot": 0.01,
+        "read": 0.01, "dark_frames": "darks", "realizations": 2,
+    },
+    "write": {
+        "black_level": 0, "white_level": 16000, "bits": 15, "part_size": 10**6, "srgb": True, "clean_only": True,
+    },
     "compute": {"device": "cpu", "dtype": "bfloat16", "compile": "on", "batch_pixels": 10**6},
     "run": {
         "threads": 3, "max_errors": 5, "retry_errors": True, "extend": True, "overwrite": True, "dry_run": True,
@@ -187,6 +193,26 @@ def test_the_table_of_changes_names_every_field() -> None:
     }
 
 
+@pytest.fixture
+def darks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder ``darks`` of one simulated dark frame, where the test runs."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "darks"
+    folder.mkdir()
+    np.save(folder / "a.npy", np.random.default_rng(0).normal(64, 2, (16, 16)).round().astype(np.uint16))
+    (folder / "frames.json").write_text('{"cfa": "RGGB", "black_level": 64, "white_level": 1023}')
+    return folder
+
+
+def test_dark_frames_decide_by_what_they_hold(darks: Path) -> None:
+    made = config(noise={"dark_frames": "darks"})
+    first = made.digest()
+    assert config(noise={"dark_frames": str(darks)}).digest() == first
+    np.save(darks / "b.npy", np.load(darks / "a.npy"))
+    assert made.digest() != first
+
+
+@pytest.mark.usefixtures("darks")
 def test_every_choice_that_decides_bytes_changes_the_digest() -> None:
     made = {"": config(), "seed": config(seed=1)}
     for section, fields in CHANGES.items():

@@ -263,3 +263,22 @@ def test_a_camera_file(views: list[View], tmp_path: Path) -> None:
     own.write_text(format_camera(load_camera("Nikon D850")))
     (from_file,), (built_in,) = (run(views[:1], method={"camera": camera}) for camera in (str(own), "Nikon D850"))
     assert same(arrays(from_file), arrays(built_in))
+
+
+def test_random_cameras_have_noise_at_the_isos_asked_for(views: list[View]) -> None:
+    values = {"method": {"camera": "random"}, "noise": {"iso": (100, 3200)}}
+    for sample in run(views, **values):
+        low, high = load_camera(sample.metadata["raw"]["camera"]).noise_profile().iso_range
+        assert low <= 100 and high >= 3200
+        assert sample.metadata["noisy"][0]["noise"]["camera"] == sample.metadata["raw"]["camera"]
+    with pytest.raises(UsageError, match="no built-in camera"):
+        run(views, method={"camera": "random"}, noise={"iso": (1, 1e6)})
+
+
+def test_a_camera_without_noise_needs_a_word_on_noise(views: list[View]) -> None:
+    with pytest.raises(UsageError, match="colour but no noise.*--noise-camera"):
+        run(views[:1], method={"camera": "Canon EOS 1000D"})
+    brooks = run(views[:1], method={"camera": "Canon EOS 1000D"}, noise={"noise_camera": "brooks"})
+    assert brooks[0].metadata["noisy"][0]["noise"]["camera"] is None
+    pixel = run(views[:1], method={"camera": "Canon EOS 1000D"}, noise={"noise_camera": "Google Pixel"})
+    assert pixel[0].metadata["noisy"][0]["noise"]["camera"] == "Google Pixel"

@@ -262,8 +262,8 @@ def test_parameters_are_the_cards_and_ready_for_json(to_raw: ReverseISP) -> None
     for params in to_raw.make_params(3):
         assert json.loads(json.dumps(params)) == params
         assert params == {
-            "method": "rst_isp_net", "method_version": to_raw.method.version, "camera": "Pinhole 1", "cfa": "RGGB",
-            "cam_from_srgb": MATRIX, "white_balance": [2.125, 1.5], "rgb_gain": 1.0,
+            "method": "rst_isp_net", "method_version": to_raw.method.version, "camera": "Pinhole 1", "cct": None,
+            "cfa": "RGGB", "cam_from_srgb": MATRIX, "white_balance": [2.125, 1.5], "rgb_gain": 1.0,
         }  # fmt: skip
 
 

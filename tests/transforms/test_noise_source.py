@@ -3,13 +3,15 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from rawsynth.cameras import CameraProfile, NoisePoint, NoiseProfile, builtin_cameras
+from rawsynth import seeding
+from rawsynth.cameras import CameraProfile, NoisePoint, NoiseProfile, builtin_cameras, format_camera
 from rawsynth.errors import UnknownNameError, UsageError
 from rawsynth.noise import NOISE_MODELS
 from rawsynth.raw.image import RawImage
@@ -77,7 +79,7 @@ def test_an_image_without_a_camera_is_told_what_to_do() -> None:
 
 def test_random_draws_among_all_cameras_with_noise() -> None:
     params = AddNoise(camera="random", seed=0).make_params(400, keys=[str(k) for k in range(400)])
-    with_noise = {name for name, camera in builtin_cameras().items() if camera.noise is not None}
+    with_noise = {name for name, camera in builtin_cameras().items() if camera.noise is not None} - {"Brooks generic"}
     drawn = {entry["camera"] for entry in params}
     assert drawn <= with_noise and len(drawn) > 0.9 * len(with_noise)
     for entry in params:
@@ -127,6 +129,9 @@ def test_figures_spread_about_the_table_from_sample_to_sample() -> None:
     [
         ({"camera": "Canon EOS 1000D"}, "no noise by ISO.*calibrate"),
         ({"camera": profile(), "iso_law": "gauss"}, "ISO law"),
+        ({"iso_law": "stops"}, "for a camera only"),
+        ({"extrapolate": True}, "for a camera only"),
+        ({"camera": 5}, "a name, a file or a CameraProfile"),
         ({"camera": profile(), "shot": 0.1, "read": 0.1}, "already state"),
         ({"quantization": "uniform", "model": "physics"}, "a camera"),
         ({"quantization": "uniform", "camera": profile()}, "physics"),
@@ -178,3 +183,41 @@ def test_only_a_corpus_s_noise_can_be_replayed() -> None:
     add_noise = AddNoise(seed=0)
     with pytest.raises(UsageError, match="from_corpus"):
         add_noise.replay(flat_raw(), add_noise.make_params(1, keys=["a"]))
+
+
+@pytest.mark.parametrize("arguments", [{}, {"camera": profile()}, {"camera": "random"}, {"shot": 0.1, "read": 0.1}])
+def test_a_camera_is_an_override_only_where_the_image_names_it(arguments: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match='camera="image"'):
+        AddNoise(seed=0, **arguments).make_params(1, keys=["a"], overrides={"camera": "Google Pixel"})
+
+
+def test_random_cameras_reach_an_iso_that_is_an_override() -> None:
+    keys = [str(k) for k in range(60)]
+    for entry in AddNoise(camera="random", seed=0).make_params(60, keys=keys, overrides={"iso": 25600}):
+        assert builtin_cameras()[entry["camera"]].noise_profile().iso_range[1] >= 25600
+
+
+def test_a_name_in_any_case_and_a_path(tmp_path: Path) -> None:
+    assert AddNoise(camera="sony ilce-7sm2", iso=800, seed=0).policy()["camera"]["name"] == "Sony ILCE-7SM2"
+    path: Any = tmp_path / "mine.TOML"
+    path.write_text(format_camera(profile()))
+    assert AddNoise(camera=path, seed=0).policy()["camera"]["name"] == "Hand Made"
+
+
+def test_isos_as_a_tensor_are_shown_as_numbers() -> None:
+    isos: Any = torch.tensor([100.0, 200.0])
+    assert "iso=[100.0, 200.0]" in repr(AddNoise(camera=profile(), iso=isos))
+
+
+def test_an_image_may_state_an_iso_for_each_of_a_batch() -> None:
+    raw = RawImage.from_packed(torch.zeros(2, 4, 2, 2), camera="Sony ILCE-7SM2", iso=[800, 1600])
+    assert raw.metadata.iso is not None and raw.metadata.iso.tolist() == [800, 1600]
+    with pytest.raises(UsageError, match="one an image"):
+        RawImage.from_packed(torch.zeros(2, 4, 2, 2), iso=[1, 2, 3])
+
+
+def test_what_replay_takes_is_said() -> None:
+    add_noise = AddNoise(seed=0)
+    add_noise.recorded = ("cpu", seeding.RNG_VERSION)
+    with pytest.raises(UsageError, match="one entry a sample"):
+        add_noise.replay(flat_raw(), ["model"])  # type: ignore[list-item]
