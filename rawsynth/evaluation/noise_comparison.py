@@ -129,16 +129,19 @@ def _plane_differences(plane: str, a: PlaneMeasurement, b: PlaneMeasurement) -> 
     yield ("kl_forward", plane), pooled.forward
     yield ("kl_backward", plane), pooled.backward
     yield ("kl_symmetric", plane), pooled.symmetric
+    errors: list[tuple[float, int]] = []
     for index, detail in enumerate(a.bins.names()):
         enough = min(a.pixels[index], b.pixels[index]) >= _FEWEST_PIXELS
         sides = [one.histograms[index] for one in (a, b)]
         found = divergence(*sides, cell_dn=a.bins.cell_dn, sigma_dn=float(a.bins.sigma_dn[index]))
         yield ("kl_by_intensity", plane, detail), found.symmetric if enough else None
         lit = enough and a.variance_dn2[index] > 0
-        yield (
-            ("variance_error", plane, detail),
-            float(b.variance_dn2[index] / a.variance_dn2[index] - 1.0) if lit else None,
-        )
+        error = float(b.variance_dn2[index] / a.variance_dn2[index] - 1.0) if lit else None
+        yield ("variance_error", plane, detail), error
+        if error is not None:
+            errors.append((error, int(a.pixels[index])))
+    # One intensity alone may hold too few pixels to tell a small error of the gain; all of them together do not.
+    yield ("variance_overall", plane), _weighted(errors)
     for figure in ("row_correlation", "column_correlation"):
         for lag, ours, theirs in zip(LAGS, getattr(a, figure), getattr(b, figure), strict=True):
             yield (figure, plane, f"lag {lag}"), float(theirs - ours)
@@ -149,6 +152,11 @@ def _plane_differences(plane: str, a: PlaneMeasurement, b: PlaneMeasurement) -> 
         missing = ours is None or theirs is None
         yield ("tail_quantile", plane, f"{level:g}"), None if missing else theirs - ours
     yield ("mean_level", plane), (b.mean_dn - a.mean_dn) / max(a.sigma_dn, 1e-9)
+
+
+def _weighted(errors: Sequence[tuple[float, int]]) -> float | None:
+    pixels = sum(count for _, count in errors)
+    return sum(error * count for error, count in errors) / pixels if pixels else None
 
 
 def _shared(first: PlaneMeasurement, second: PlaneMeasurement, figure: str) -> float:

@@ -17,6 +17,7 @@ from rawsynth.evaluation.noise_synthesis import frame_levels, median_camera, syn
 from rawsynth.evaluation.noise_verdict import COLUMNS, NoiseReport, table_rows
 from rawsynth.evaluation.page import Table, write_page
 from rawsynth.evaluation.report import check_labels
+from rawsynth.seeding import sample_seed
 from rawsynth.transforms import AddNoise
 
 
@@ -95,7 +96,8 @@ def noise_report(
         if source.synthetic is not None:
             made = read_stack(source.synthetic, cfa=cfa or real.cfa, white_level=real.white_level, limit=limit)
         elif noise is not None:
-            real, made = _made_from(real, noise, seed)
+            # Of the series' name, not of where its files lie: a report is the same wherever it is made.
+            real, made = _made_from(real, noise, sample_seed(seed, source.name, "noise report"))
         else:
             raise UsageError(f"{source.name}: give a folder of synthetic frames, or a camera whose noise is tested.")
         groups.append(compare_stacks(real, made, name=source.name, splits=splits, seed=seed))

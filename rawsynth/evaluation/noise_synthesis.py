@@ -73,7 +73,7 @@ def synthesize(
     layout = stack.cfa or "RGGB"
 
     def frame(index: int) -> Frame:
-        noisy = add_noise(RawImage.from_packed(packed, layout), keys=[f"{stack.name}/{index}"])
+        noisy = add_noise(RawImage.from_packed(packed, layout), keys=[f"frame {index}"])
         dn = quantize(noisy.mosaic()[0], levels).numpy()
         return Frame(f"{name} {index}", np.ascontiguousarray(dn), white_level=levels.white_level)
 

@@ -48,13 +48,13 @@ def run(capsys: pytest.CaptureFixture[str], *args: str | Path) -> tuple[int, str
 
 def test_folders(capsys: Any, shots: Path, memory: fsspec.AbstractFileSystem) -> None:
     code, out = run(capsys, shots / "real", shots / "same", "-o", "memory://report", "--check")
-    assert code == 0 and out.splitlines()[-1].startswith("PASS") and "| variance error |" in out
+    assert code == 0 and out.splitlines()[-1].startswith("PASS") and "| variance error, all intensities |" in out
     assert memory.exists("/report/index.html") and memory.exists("/report/noise-report.json")
 
 
 def test_a_difference_fails_a_check_only(capsys: Any, shots: Path) -> None:
     code, out = run(capsys, shots / "real", shots / "noisier")
-    assert code == 0 and out.splitlines()[-1].startswith("DIFFERS: ") and "variance error at mono" in out
+    assert code == 0 and out.splitlines()[-1].startswith("DIFFERS: ") and "variance error, all intensities at mono" in out
     assert run(capsys, shots / "real", shots / "noisier", "--check")[0] == 1
 
 

@@ -52,8 +52,8 @@ def test_missing_row_noise_is_found(real: str) -> None:
     assert "row_share" in judged(real) and "shared_rows" in judged(real, model="poisson_gaussian")
 
 
-def test_a_gain_error_is_found(real: str) -> None:
-    assert "variance_error" in judged(real, noise={"gain_dn_per_electron": [0.55], "row_sigma_dn": [1.0]})
+def test_a_gain_error_of_ten_percent_is_found(real: str) -> None:
+    assert "variance_overall" in judged(real, noise={"gain_dn_per_electron": [0.55], "row_sigma_dn": [1.0]})
 
 
 def test_brooks_generic_noise_is_found(real: str) -> None:

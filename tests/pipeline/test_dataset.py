@@ -1,7 +1,6 @@
 """dataset: the plan is frozen at the start; nothing that does not belong to it is mixed in or removed."""
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import pytest
 import torch
 
 from rawsynth import storage
-from rawsynth.cameras import profile
+from rawsynth.cameras import format_camera, load_camera
 from rawsynth.corpus.verify import verify
 from rawsynth.errors import CorpusError, UsageError
 from rawsynth.pipeline import environment
@@ -216,7 +215,7 @@ def test_a_corpus_goes_on_from_another_working_directory(
 def test_a_camera_file_that_changed_is_another_configuration(photos: Path, tmp_path: Path) -> None:
     """The profile's numbers decide bytes, not its path."""
     own = tmp_path / "own.toml"
-    shutil.copy(Path(profile.__file__).parent / "profiles/sony_ilce_7sm2.toml", own)
+    own.write_text(format_camera(load_camera("Sony ILCE-7SM2")))
     start(photos, tmp_path / "corpus", method={"camera": str(own)})
     text = own.read_text()
     own.write_text(text.replace('cfa = "RGGB"', 'cfa = "BGGR"'))
@@ -231,9 +230,8 @@ def test_a_corpus_of_a_camera_file_goes_on_from_another_working_directory(
     """The same figures from another path are the same configuration, and are read from where they are now."""
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
-    shipped = Path(profile.__file__).parent / "profiles/sony_ilce_7sm2.toml"
     read = {"images_per_shard": 2}
-    shutil.copy(shipped, tmp_path / "a/own.toml")
+    (tmp_path / "a/own.toml").write_text(format_camera(load_camera("Sony ILCE-7SM2")))
     monkeypatch.chdir(tmp_path / "a")
     make_corpus(photos, tmp_path / "corpus", read=read, method={"camera": "own.toml"})
     (tmp_path / "corpus/records/images-00001.json").unlink()

@@ -19,6 +19,7 @@ from rawsynth.pipeline import views
 from rawsynth.pipeline.config import build_config
 from rawsynth.pipeline.decode import decode_srgb
 from rawsynth.pipeline.run import Progress
+from rawsynth.raw.image import RawImage
 from rawsynth.transforms import AddNoise, ReverseISP
 
 Make = Callable[..., Any]
@@ -158,8 +159,9 @@ def test_stored_values_replay_from_the_source_and_the_json(
         crop = torch.from_numpy(srgb[None, :, top : top + height, left : left + width].copy())
         clean = ReverseISP(meta["raw"]["method"]).apply_params(crop, [meta["raw"]])
         stored = {"clean.npy": (clean, meta["clean"]["levels"])}
+        rounded = RawImage((clean.packed * 65535).round() / 65535, clean.metadata)
         for entry in meta["noisy"]:
-            noisy = AddNoise(entry["noise"]["model"]).apply_params(clean, [entry["noise"]])
+            noisy = AddNoise(entry["noise"]["model"]).apply_params(rounded, [entry["noise"]])
             stored[entry["member"]] = (noisy, entry["levels"])
         for name, (raw, levels) in stored.items():
             black, white = levels["black_level"], levels["white_level"]

@@ -7,7 +7,6 @@ import torch
 from skimage import data as photos
 from torch import Tensor
 
-from rawsynth.noise import NOISE_MODELS
 from rawsynth.raw.cfa import BAYER_LAYOUTS
 from rawsynth.transforms import AddNoise, ReverseISP
 
@@ -51,7 +50,8 @@ def test_reverse_isp(compiled: ReverseISP, dtype: torch.dtype, size: tuple[int, 
     assert fast.metadata.to_json() == plain.metadata.to_json()
 
 
-@pytest.fixture(scope="module", params=sorted(n for n, model in NOISE_MODELS.items() if not model.takes_frames))
+# The physics models take minutes to compile; tests/noise/test_physics.py does so once.
+@pytest.fixture(scope="module", params=["heteroscedastic_gaussian", "poisson_gaussian"])
 def compiled_noise(request: pytest.FixtureRequest) -> AddNoise:
     return AddNoise(request.param, camera="Sony ILCE-7SM2", seed=0).compile_kernels(dynamic=True)
 
