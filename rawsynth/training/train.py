@@ -80,7 +80,7 @@ def train(config: TrainConfig, *, quiet: bool = False, overwrite: bool = False) 
         place.wait()
         try:
             return Training(config, kind, place, interrupt, quiet=quiet).run()
-        except RuntimeError as error:
+        except (RuntimeError, ConnectionError, EOFError) as error:
             if (fault := _machine_fault(error)) is None:
                 raise
             raise TrainingError(fault) from error
@@ -262,12 +262,13 @@ class Window:
             )
 
 
-def _machine_fault(error: RuntimeError) -> str | None:
+def _machine_fault(error: Exception) -> str | None:
     """Say what can be done about a fault of the machine; ``None`` if it is none."""
     cause = str(error).partition("\n")[0]
     if isinstance(error, torch.OutOfMemoryError):
         return f"too little memory: lower optimizer.batch or data.crop ({cause})."
-    if "DataLoader worker" in cause:
+    # A process that dies while it hands over a batch is met as a broken connection.
+    if "DataLoader worker" in cause or isinstance(error, ConnectionError | EOFError):
         return f"a process that reads pairs died, out of memory or /dev/shm? Take fewer data.workers, or 0 ({cause})."
     return None
 
