@@ -20,7 +20,7 @@ from rawsynth.raw.noise_params import NoiseRecord, four_planes
 from rawsynth.registry import pick
 from rawsynth.storage.sealed import read_sealed
 from rawsynth.transforms.base import Overrides, Params, Transform
-from rawsynth.transforms.noise_source import IMAGE_CAMERA, CameraNoise, noise_source, serving
+from rawsynth.transforms.noise_source import IMAGE_CAMERA, CameraNoise, noise_source, serving, stated_levels
 
 CORPUS_FILE = "dataset.json"
 """The file of a corpus that states how its noise is drawn."""
@@ -81,7 +81,7 @@ class AddNoise(Transform):
     ) -> None:
         super().__init__(seed)
         self.model = pick(NOISE_MODELS, model, "noise model").create(dark_frames)
-        self.source = noise_source(camera, iso, iso_law, extrapolate, _explicit_levels(shot, read))
+        self.source = noise_source(camera, iso, iso_law, extrapolate, stated_levels(shot, read))
         if self.model.isos:
             self.source = serving(self.source, self.model.isos)
         if quantization not in ("none", "uniform"):
@@ -290,12 +290,6 @@ def check_raw(raw: RawImage) -> None:
 def _stack(values: Sequence[Any], lead: tuple[int, ...], device: torch.device) -> Tensor:
     host = torch.tensor(values, dtype=torch.float32)
     return host.reshape((*lead, *host.shape[1:])).to(device, non_blocking=True)
-
-
-def _explicit_levels(shot: Any, read: Any) -> tuple[Any, Any] | None:
-    if (shot is None) != (read is None):
-        raise UsageError("give both shot and read, or neither.")
-    return None if shot is None else (four_planes(shot, "shot"), four_planes(read, "read"))
 
 
 def _check_seed(seed: Any) -> int:

@@ -15,6 +15,7 @@ from rawsynth.cameras import CameraProfile, camera_from_dict, load_camera
 from rawsynth.cameras.choosing import RANDOM_CAMERA, random_cameras
 from rawsynth.errors import UsageError
 from rawsynth.noise.sampling import ISO_LAWS, brooks_shot_read
+from rawsynth.raw.noise_params import Planes, four_planes
 from rawsynth.raw.sensor_noise import SensorNoise
 from rawsynth.registry import pick
 from rawsynth.transforms.base import Overrides
@@ -128,6 +129,17 @@ class CameraNoise(NoiseSource):
         for bound in self.iso or ():
             profile.at(bound, extrapolate=self.extrapolate)
         return self.iso or profile.iso_range
+
+
+def stated_levels(shot: Any, read: Any) -> tuple[Planes, Planes] | None:
+    """Read S and O as a user states them; ``None`` where neither is stated.
+
+    Raises:
+        UsageError: one without the other, or values that no noise has.
+    """
+    if (shot is None) != (read is None):
+        raise UsageError("give both shot and read, or neither.")
+    return None if shot is None else (four_planes(shot, "shot"), four_planes(read, "read"))
 
 
 def noise_source(
