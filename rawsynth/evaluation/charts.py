@@ -191,15 +191,6 @@ def spectrum_chart(series: Sequence[Series], *, x_label: str, y_label: str, leve
     return line_chart(series, x_label=x_label, y_label=y_label, log_y=True, level=level)
 
 
-def histogram_chart(series: Sequence[Series], *, x_label: str, y_label: str, log_y: bool = False) -> bytes:
-    """Draw histograms: series of style ``"steps"``, whose x is the edges, and laws as lines over them.
-
-    Raises:
-        UsageError: see :func:`line_chart`.
-    """
-    return line_chart(series, x_label=x_label, y_label=y_label, log_y=log_y)
-
-
 def _figure(height: float = _HEIGHT_INCHES) -> Figure:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

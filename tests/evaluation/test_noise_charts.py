@@ -23,7 +23,6 @@ CHARTS: dict[str, Callable[[list[Series]], bytes]] = {
     "fit": lambda series: charts.fit_chart(series, series[:1], **LABELS, residual_label="residual (%)"),
     "quantiles": lambda series: charts.quantile_chart(series, **LABELS),
     "spectrum": lambda series: charts.spectrum_chart(series, **LABELS),
-    "histogram": lambda series: charts.histogram_chart(series, **LABELS, log_y=True),
 }
 
 
