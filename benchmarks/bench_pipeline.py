@@ -67,6 +67,7 @@ def configure(root: Path, images: Path, compiled: bool) -> GenerateConfig:
             "input": str(images),
             "output": str(root),
             "image": {"crop": SIDE},
+            "method": {"method": "unprocess"},
             "noise": {"noise": "heteroscedastic_gaussian"},
             "compute": {"device": "cpu", "compile": "on" if compiled else "off", "batch_pixels": 2_000_000},
         }

@@ -155,13 +155,17 @@ def read_records() -> Callable[[str | Path], dict[str, dict[str, Any]]]:
 
 @pytest.fixture(scope="session")
 def make_corpus() -> Callable[..., Any]:
-    """``make_corpus(input, output, seed=, read={...}, noise={...}, ...)``: generate; returns the summary."""
+    """``make_corpus(input, output, seed=, read={...}, noise={...}, ...)``: generate; returns the summary.
+
+    By unprocess unless ``method`` says otherwise: most tests are about anything but the RAW, and it is fast.
+    """
     from rawsynth.engine.local import generate
     from rawsynth.pipeline.config import build_config
 
     def make(source: str | Path, output: str | Path, **values: Any) -> Any:
-        run = {"threads": 2, **values.pop("run", {})}
-        return generate(build_config({"input": str(source), "output": str(output), "run": run, **values}))
+        values |= {"run": {"threads": 2, **values.get("run", {})}}
+        values |= {"method": {"method": "unprocess", **values.get("method", {})}}
+        return generate(build_config({"input": str(source), "output": str(output), **values}))
 
     return make
 
@@ -199,7 +203,7 @@ def _config_values() -> st.SearchStrategy[dict[str, Any]]:
             "crop": st.lists(st.integers(1, 600).map(lambda half: 2 * half), min_size=2, max_size=2),
         },
         "method": {
-            "method": st.sampled_from(["unprocess", "another"]),
+            "method": st.sampled_from(["unprocess", "rst_isp_net_small", "another"]),
             "weights": st.sampled_from(["default", "my weights.safetensors"]),
             "camera": st.sampled_from(["Sony ILCE-7SM2", "Nikon D850"]),
             "cfa": st.sampled_from(["RGGB", "GBRG", "camera"]),

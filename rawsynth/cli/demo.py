@@ -13,6 +13,8 @@ from rawsynth.errors import UsageError
 
 DESCRIPTION = """\
 Take the real photographs that scikit-image ships through the whole pipeline: a corpus, its verification, a picture.
+The picture shows, a row a photograph: sRGB | RAW by unprocess | RAW by the network that made the corpus | with noise.
+RAW is rendered by white balance, matrix and one tone curve; both have the colour of the same camera.
 
 examples:
   rawsynth demo
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     if summary.exit_code or not report.ok:
         print("\n".join([summarize(summary), *report.problems]))
         return 1
-    write_preview(corpus, picture)
+    write_preview(corpus, picture, beside_unprocess=True)
     print(
         f"{summarize(summary)}; verified\n\n"
         f"corpus   {corpus}\npicture  {picture}\n\n"

@@ -11,7 +11,7 @@ from rawsynth.pipeline.dataset import open_dataset
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import SourceSample, count_samples, read_shard
 from rawsynth.pipeline.run import encode_sample
-from rawsynth.pipeline.synthesize import Synthesizer, make_transforms
+from rawsynth.pipeline.synthesize import Synthesizer, make_noise, make_transforms
 from rawsynth.pipeline.views import ViewMaker
 
 _PROBE_IMAGES = 8
@@ -31,6 +31,7 @@ class Probe:
 
 def report(config: GenerateConfig) -> int:
     """Print the plan and estimates; write nothing."""
+    make_transforms(config)
     run = config.run.model_copy(update={"overwrite": False, "extend": False})
     dataset = open_dataset(config.model_copy(update={"run": run}), lambda message: print(f"note: {message}"))
     shards = dataset.shards
@@ -43,7 +44,7 @@ def report(config: GenerateConfig) -> int:
     size = sum(shard.size for shard in shards)
     print(f"input   {config.input}: {len(shards)} shards, {about}{images} images, {size / 1e6:.1f} MB")
     print(f"method  {config.method.method}; {compute.device}, compile {compute.compile}")
-    print(f"noise   {make_transforms(dataset.config)[1].extra_repr()}")
+    print(f"noise   {make_noise(dataset.config).extra_repr()}")
     if not probe.samples:
         print(f"output  unknown: none of the first {probe.images} images gives a sample ({probe.lost} unreadable)")
         return 0

@@ -24,6 +24,7 @@ Exit code 0 if every pair was scored, 1 if some or all could not be, 2 for wrong
 
 examples:
   rawsynth evaluate pairs/ --method unprocess --output scores/
+  rawsynth evaluate pairs/ --method rst_isp_net_small --style mycam.safetensors --output scores/
   rawsynth evaluate pairs/ --method rst_isp_net --weights s7.safetensors --output scores/ --device cuda
   rawsynth evaluate aim22/train --layout aim22_s7 --splits train=0.9,val=0.1 --split val --output scores/
   rawsynth evaluate s3://bucket/pairs --limit 100 --pictures 0 --json
@@ -36,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("pairs", help="folder, tar or URL of the pairs")
     parser.add_argument("--method", default="unprocess", help="name of the reverse ISP (default unprocess)")
-    parser.add_argument("--weights", metavar="FILE", help="weights of a learned method")
+    parser.add_argument("--weights", metavar="FILE", help="weights of a learned method, if not the packaged ones")
+    parser.add_argument("--style", metavar="FILE", help="style that fit-style wrote, for rst_isp_net_small")
     parser.add_argument("--output", metavar="DIR", help="folder or URL for evaluation.json, images.csv and pictures")
     chosen = parser.add_argument_group("which pairs")
     chosen.add_argument("--layout", default="auto", help="layout of the pairs (default auto)")
@@ -84,10 +86,10 @@ def run(args: argparse.Namespace) -> int:
 
     wanted = "cuda" if torch.cuda.is_available() else "cpu"
     device = check_device(wanted if args.device == "auto" else args.device)
-    to_raw = ReverseISP(args.method, args.weights, seed=args.seed)
+    to_raw = ReverseISP(args.method, args.weights, style=args.style, seed=args.seed)
     pairs = choose_pairs(args, shares)
     labels = {name: getattr(args, name) for name in ("pairs", "layout", "splits", "split", "split_seed", "limit")}
-    labels |= {"weights": args.weights, "device": str(device), "dtype": args.dtype, "seed": args.seed}
+    labels |= {name: getattr(args, name) for name in ("weights", "style", "dtype", "seed")} | {"device": str(device)}
     with tqdm(total=len(pairs), unit="img", disable=args.quiet or not sys.stderr.isatty(), file=sys.stderr) as bar:
         evaluation = evaluate(
             to_raw,

@@ -14,6 +14,7 @@ Turn sRGB images into a WebDataset corpus of noisy/clean RAW pairs. Run the same
 
 examples:
   rawsynth generate photos/ corpus/
+  rawsynth generate photos/ corpus/ --method unprocess
   rawsynth generate 'shards/{000..099}.tar' corpus/ --crop 512 --crops 4 --seed 1
   rawsynth generate photos/ corpus/ --camera "Sony ILCE-7SM2" --iso 1600..25600 --noise physics
   rawsynth generate photos/ corpus/ --camera random --cfa camera

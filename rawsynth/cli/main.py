@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from rawsynth import __version__
-from rawsynth.cli import calibrate, cameras, demo, evaluate, generate, noise_report, pairs, train, verify
+from rawsynth.cli import calibrate, cameras, demo, evaluate, fit_style, generate, noise_report, pairs, train, verify
 from rawsynth.errors import RawsynthError, UsageError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -17,6 +17,7 @@ VERBS = {
     "cameras": cameras,
     "demo": demo,
     "evaluate": evaluate,
+    "fit-style": fit_style,
     "generate": generate,
     "noise-report": noise_report,
     "pairs": pairs,

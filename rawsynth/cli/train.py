@@ -1,4 +1,4 @@
-"""train a reverse ISP on pairs of sRGB and RAW
+"""train a reverse ISP on pairs of sRGB and RAW, or on photographs
 
 Examples and options: ``rawsynth train --help``.
 """
@@ -10,13 +10,15 @@ import argparse
 from rawsynth.errors import UsageError
 
 DESCRIPTION = """\
-Train a reverse ISP on pairs of sRGB and RAW. Run the same command again to go on where a run stopped.
+Train a reverse ISP on pairs of sRGB and RAW, or rst_isp_net_small on photographs alone. Run the same command again to
+go on where a run stopped.
 
 CONFIG is a TOML file, or the name of one that comes with the package:
-own_camera, rst_isp_net_s7, rst_isp_net_p20, tiny.
+own_camera, rst_isp_net_small, rst_isp_net_s7, rst_isp_net_p20, tiny.
 
 examples:
   rawsynth train own_camera --set data.train=pairs/ --output runs/my-camera
+  rawsynth train rst_isp_net_small --set data.photographs=photos/ --output runs/small
   rawsynth train my.toml --set optimizer.steps=20000 --set data.crop=256
   rawsynth train rst_isp_net_s7 --set data.train=data-s7/train --set compute.dtype=bfloat16
   torchrun --nproc-per-node 4 -m rawsynth train own_camera --set data.train=pairs/
@@ -39,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train."""
     from rawsynth.registry import pick
-    from rawsynth.training.config import load_train_config, packaged_configs
+    from rawsynth.training.config import packaged_configs
+    from rawsynth.training.scene_config import SceneTrainConfig, load_config
 
     if args.show:
         print(pick(packaged_configs(), args.config, "training configuration"), end="")
@@ -47,11 +50,18 @@ def run(args: argparse.Namespace) -> int:
     overrides = dict(_assignment(text) for text in args.set)
     if args.output is not None:
         overrides["output"] = args.output
-    config = load_train_config(args.config, overrides)
+    config = load_config(args.config, overrides)
     from rawsynth.cli.main import EXIT_INTERRUPTED
-    from rawsynth.training.train import train
 
-    summary = train(config, quiet=args.quiet, overwrite=args.overwrite)
+    if isinstance(config, SceneTrainConfig):
+        from rawsynth.training.scene_linear import SELECTED_BY, train_scene_linear
+
+        summary = train_scene_linear(config, quiet=args.quiet, overwrite=args.overwrite)
+    else:
+        from rawsynth.training.train import train
+        from rawsynth.training.validation import SELECTED_BY
+
+        summary = train(config, quiet=args.quiet, overwrite=args.overwrite)
     if not summary.first:
         return EXIT_INTERRUPTED if summary.interrupted else 0
     if summary.interrupted:
@@ -59,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_INTERRUPTED
     best = summary.best or {}
     lost = f"; {summary.lost} times a pair could not be read (see metrics.jsonl)" if summary.lost else ""
-    print(f"{summary.total} steps; best validation {best['psnr']:.2f} dB at step {best['step']}{lost}")
+    print(f"{summary.total} steps; best validation {best[SELECTED_BY]:.2f} dB at step {best['step']}{lost}")
     print(f"weights: {summary.weights}")
     return 0
 

@@ -3,11 +3,16 @@
 from rawsynth.methods.base import ReverseMethod
 from rawsynth.methods.learned import LearnedMethod
 from rawsynth.methods.rst_isp_net import RstIspNet
+from rawsynth.methods.rst_isp_net_small import RstIspNetSmall
 from rawsynth.methods.unprocess import Unprocess
 
 METHODS: dict[str, type[ReverseMethod]] = {
     "rst_isp_net": RstIspNet,
+    "rst_isp_net_small": RstIspNetSmall,
     "unprocess": Unprocess,
 }
 
-__all__ = ["METHODS", "LearnedMethod", "ReverseMethod"]
+DEFAULT_METHOD = RstIspNetSmall.name
+"""What makes RAW where nothing is said."""
+
+__all__ = ["DEFAULT_METHOD", "METHODS", "LearnedMethod", "ReverseMethod"]

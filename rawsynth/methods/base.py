@@ -23,25 +23,37 @@ class ReverseMethod(nn.Module, ABC):
         name: key in the table of methods.
         version: changes whenever the same parameters would give another RAW.
         takes_color: whether the caller may choose colour and exposure; else they are those of the weights.
+        reads_style: whether a style is read from the image, or from the frame that it is a crop of.
     """
 
     name: ClassVar[str]
     version: str
     takes_color: ClassVar[bool] = True
+    reads_style: ClassVar[bool] = False
 
     @classmethod
-    def create(cls, weights: str | PathLike[str] | None) -> Self:
+    def create(
+        cls, weights: str | PathLike[str] | None, *, style: str | PathLike[str] | None = None
+    ) -> Self:
         """Build the method.
 
         Args:
             weights: of a learned method: a path, a URL, or a name that the package knows.
+            style: of a method that reads one from images: a file that `rawsynth fit-style` wrote.
 
         Raises:
-            UsageError: weights for a method that has none, or none for one that needs them.
+            UsageError: weights or a style for a method that has none, or no weights for one that needs them.
         """
+        cls.refuse_style(style)
         if weights is not None:
             raise UsageError(f"method {cls.name!r} has no weights; leave weights=None.")
         return cls()
+
+    @classmethod
+    def refuse_style(cls, style: object) -> None:
+        """Raise UsageError if there is a style, which this method has no use for."""
+        if style is not None:
+            raise UsageError(f"method {cls.name!r} takes no style; leave style=None, or use rst_isp_net_small.")
 
     @abstractmethod
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
@@ -57,7 +69,8 @@ class ReverseMethod(nn.Module, ABC):
 
         Args:
             srgb: ``(B, 3, H, W)`` uint8, or float in [0, 1]; H and W even.
-            tensors: what :meth:`tensors` made.
+            tensors: what :meth:`tensors` made; where the method reads a style, perhaps ``"frame"`` too, a tensor
+                ``(B, 3, h, w)`` of the frames to read it from, of any size and the type of ``srgb``.
 
         Returns:
             ``(B, 4, H/2, W/2)`` float32 in [0, 1], planes in the order of each sample's CFA.

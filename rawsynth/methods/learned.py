@@ -86,43 +86,28 @@ def _mirrored(start: int, stop: int, size: int, device: torch.device) -> Tensor:
     return torch.minimum(wrapped, period - wrapped) if size > 1 else torch.zeros_like(wrapped)
 
 
-class LearnedMethod(ReverseMethod):
-    """Reverse ISP whose RAW is that of the camera its weights were trained on.
+class NetworkMethod(ReverseMethod):
+    """Reverse ISP around a network: how weights become a method, which stays float32 wherever it goes.
 
     Attributes:
-        network: maps float sRGB to packed RAW.
-        card: what the weights' file says about them; its colour goes into the metadata.
-        tiling: when and how large images are cut.
+        network: what the weights are of.
+        card: what the weights' file says about them.
+        digest: the checksum that the file states.
     """
 
-    takes_color: ClassVar[bool] = False
     architecture_version: ClassVar[str] = "1"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
-    network_class: ClassVar[type[StyledNetwork]]
+    network_class: ClassVar[type[nn.Module]]
 
-    def __init__(self, network: StyledNetwork, config: Mapping[str, Any], card: ModelCard, digest: str) -> None:
+    def __init__(self, network: Any, config: Mapping[str, Any], card: ModelCard, digest: str) -> None:
         super().__init__()
         self.network = network.float().eval().requires_grad_(False)
         for parameter in network.parameters():
             if parameter.dim() == 4:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        self.config, self.card = dict(config), card
+        self.config, self.card, self.digest = dict(config), card, digest
         # The digest makes parameters of other weights another version: a replay never goes through the wrong ones.
         self.version = f"{self.architecture_version}+{digest[:12]}"
-        self.tiling = Tiling()
-
-    @classmethod
-    def create(cls, weights: str | PathLike[str] | None) -> Self:
-        """Load weights: a path or URL of a ``.safetensors`` file, or the name of weights that come with the package.
-
-        Raises:
-            UsageError: none are given, or they are damaged, of another architecture, or a pickle.
-        """
-        if weights is None:
-            raise UsageError(
-                f"method {cls.name!r} needs weights=..., a .safetensors file that `rawsynth train` wrote."
-            )
-        return cls.from_weights(weights_module.load_weights(weights))
 
     @classmethod
     def from_weights(cls, weights: Weights) -> Self:
@@ -149,7 +134,7 @@ class LearnedMethod(ReverseMethod):
         return cls(network, weights.config, weights.card, weights.digest)
 
     @classmethod
-    def build(cls, config: Mapping[str, Any]) -> StyledNetwork:
+    def build(cls, config: Mapping[str, Any]) -> Any:
         """Build a network with fresh parameters from a preset's name or its options.
 
         Args:
@@ -166,6 +151,62 @@ class LearnedMethod(ReverseMethod):
             return cls.network_class(**options)
         except TypeError as error:
             raise UsageError(f"{cls.name}: {error}") from error
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Move as any module does, but stay float32: ``.half()`` of a model around this one is not meant for it."""
+
+        def move(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+        super()._apply(move, recurse)  # type: ignore[no-untyped-call]
+        return self
+
+    def save(self, url: str) -> str:
+        """Write the weights with their card; returns the sha256 that the file states."""
+        return weights_module.save_weights(
+            url, self.name, self.config, self.network.state_dict(), self.card
+        )
+
+
+class LearnedMethod(NetworkMethod):
+    """Reverse ISP whose RAW is that of the camera its weights were trained on.
+
+    Attributes:
+        network: maps float sRGB to packed RAW.
+        card: its colour goes into the metadata.
+        tiling: when and how large images are cut.
+    """
+
+    takes_color: ClassVar[bool] = False
+    network_class: ClassVar[type[StyledNetwork]]
+    network: StyledNetwork
+
+    def __init__(self, network: StyledNetwork, config: Mapping[str, Any], card: ModelCard, digest: str) -> None:
+        super().__init__(network, config, card, digest)
+        self.tiling = Tiling()
+
+    @classmethod
+    def create(
+        cls, weights: str | PathLike[str] | None, *, style: str | PathLike[str] | None = None
+    ) -> Self:
+        """Load weights: a path or URL of a ``.safetensors`` file, or the name of weights that come with the package.
+
+        Raises:
+            UsageError: none are given, or they are damaged, of another architecture, or a pickle; or a style is.
+        """
+        cls.refuse_style(style)
+        if weights is None:
+            raise UsageError(
+                f"method {cls.name!r} needs weights=..., a .safetensors file that `rawsynth train` wrote."
+            )
+        return cls.from_weights(weights_module.load_weights(weights))
+
+    @classmethod
+    def build(cls, config: Mapping[str, Any]) -> StyledNetwork:
+        """Build a network with fresh parameters; see :meth:`NetworkMethod.build`."""
+        network: StyledNetwork = super().build(config)
+        return network
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
         """Return the colour that the card states; nothing is random."""
@@ -207,19 +248,3 @@ class LearnedMethod(ReverseMethod):
         """Compile the network, in place; what it is fed is decided outside."""
         # It is one graph. With fullgraph=True the ninth kind of size would be an error; so it runs uncompiled.
         self.network.compile(dynamic=dynamic)
-
-    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
-        """Move as any module does, but stay float32: ``.half()`` of a model around this one is not meant for it."""
-
-        def move(tensor: Tensor) -> Tensor:
-            moved = fn(tensor)
-            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
-
-        super()._apply(move, recurse)  # type: ignore[no-untyped-call]
-        return self
-
-    def save(self, url: str) -> str:
-        """Write the weights with their card; returns the sha256 that the file states."""
-        return weights_module.save_weights(
-            url, self.name, self.config, self.network.state_dict(), self.card
-        )

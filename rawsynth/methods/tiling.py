@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -74,31 +74,89 @@ def decode_tiled(network: StyledNetwork, srgb: Tensor, style: Any, tile: int) ->
     """Apply a style tile by tile; equal to ``network.decode(srgb, style)`` up to rounding."""
     height, width = srgb.shape[-2:]
     rows, columns = network.padded_size(height, width)
+
+    def outer(start: int, stop: int, side: int) -> tuple[int, int]:
+        """Add the halo, at a size that the network takes without padding."""
+        first = max(0, start - network.halo)
+        wanted = stop + network.halo - first
+        return first, min(side, first + network.padded_size(wanted, wanted)[0])
+
+    packed = stitch(
+        lambda box: network.decode(_window(srgb, *box), style), rows, columns, tile=tile, outer=outer, shrink=2
+    )
+    return packed[..., : height // 2, : width // 2]
+
+
+def apply_tiled(
+    run: Callable[[Tensor], Tensor], frame: Tensor, *, tile: int, halo: int, shrink: int = 2
+) -> Tensor:
+    """Apply a local function to a frame tile by tile, in memory that a tile bounds.
+
+    Args:
+        run: maps ``(B, C, h, w)`` to ``(B, D, h / shrink, w / shrink)``; a value looks at most ``halo`` pixels away,
+            and what it takes from beyond a window's right or bottom is decided by the window's last rows and columns.
+        frame: ``(B, C, H, W)``, of any type.
+        tile: side of what is kept of a window.
+        halo: by how much a window is larger; with ``tile`` a multiple of the strides in ``run``.
+        shrink: 2 where ``run`` gives packed RAW, 1 where it keeps the resolution.
+
+    Returns:
+        ``run(frame)``, up to rounding.
+    """
+    height, width = frame.shape[-2:]
+
+    def outer(start: int, stop: int, side: int) -> tuple[int, int]:
+        return max(0, start - halo), min(side, stop + halo)
+
+    return stitch(
+        lambda box: run(frame[..., box[0] : box[1], box[2] : box[3]]),
+        height,
+        width,
+        tile=tile,
+        outer=outer,
+        shrink=shrink,
+    )
+
+
+def stitch(
+    run: Callable[[tuple[int, int, int, int]], Tensor],
+    height: int,
+    width: int,
+    *,
+    tile: int,
+    outer: Callable[[int, int, int], tuple[int, int]],
+    shrink: int,
+) -> Tensor:
+    """Lay the inner parts of windows side by side.
+
+    Args:
+        run: makes the result of a window ``(top, bottom, left, right)``, sides divided by ``shrink``.
+        height, width: of the frame; multiples of ``shrink``, as ``tile`` is.
+        tile: side of an inner part.
+        outer: from where to where the window reaches for the inner part ``(start, stop)`` of a side of that length.
+        shrink: pixels a value of the result, along each side.
+    """
     out: Tensor | None = None
-    for top, bottom in _spans(rows, tile, network):
-        for left, right in _spans(columns, tile, network):
-            (y0, y1), (x0, x1) = _outer(top, bottom, rows, network), _outer(left, right, columns, network)
-            packed = network.decode(_window(srgb, y0, y1, x0, x1), style)
-            inner = packed[..., (top - y0) // 2 : (bottom - y0) // 2, (left - x0) // 2 : (right - x0) // 2]
+    for top, bottom in _spans(height, tile):
+        for left, right in _spans(width, tile):
+            (y0, y1), (x0, x1) = outer(top, bottom, height), outer(left, right, width)
+            made = run((y0, y1, x0, x1))
+            inner = made[..., _part(top - y0, bottom - y0, shrink), _part(left - x0, right - x0, shrink)]
             if out is None:
-                out = inner.new_empty(*inner.shape[:-2], rows // 2, columns // 2)
-            out[..., top // 2 : bottom // 2, left // 2 : right // 2] = inner
+                out = inner.new_empty(*inner.shape[:-2], height // shrink, width // shrink)
+            out[..., _part(top, bottom, shrink), _part(left, right, shrink)] = inner
     assert out is not None
-    return out[..., : height // 2, : width // 2]
+    return out
 
 
-def _spans(side: int, tile: int, network: StyledNetwork) -> Iterator[tuple[int, int]]:
-    """Cut ``side`` into inner parts that begin at multiples of the stride."""
-    starts = range(0, side, tile)
-    for start in starts:
+def _spans(side: int, tile: int) -> Iterator[tuple[int, int]]:
+    """Cut ``side`` into inner parts that begin at multiples of the tile."""
+    for start in range(0, side, tile):
         yield start, min(start + tile, side)
 
 
-def _outer(start: int, stop: int, side: int, network: StyledNetwork) -> tuple[int, int]:
-    """Add the halo, at a size that the network takes without padding."""
-    outer_start = max(0, start - network.halo)
-    wanted = stop + network.halo - outer_start
-    return outer_start, min(side, outer_start + network.padded_size(wanted, wanted)[0])
+def _part(start: int, stop: int, shrink: int) -> slice:
+    return slice(start // shrink, stop // shrink)
 
 
 def _window(srgb: Tensor, top: int, bottom: int, left: int, right: int) -> Tensor:

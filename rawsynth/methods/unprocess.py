@@ -108,6 +108,23 @@ def sample_sites(image: Tensor, table: Tensor | None, rows: Tensor, luma: Tensor
     return torch.stack(planes, dim=1)
 
 
+def site_colors(
+    params: Sequence[MethodParams],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Resolve samples' colour and exposure to what each CFA site needs, in float64.
+
+    Returns:
+        ``cam_from_srgb`` ``(B, 3, 3)``; the row of it that each site keeps, ``(B, 4, 3)``; what each site is multiplied
+        by, the inverse of its white-balance gain and of the exposure, ``(B, 4)``.
+    """
+    cam = np.array([p["cam_from_srgb"] for p in params], dtype=np.float64)
+    colors = np.array([color_indices(p["cfa"]) for p in params])
+    red, blue = np.array([p["white_balance"] for p in params], dtype=np.float64).T
+    exposure = np.array([p["rgb_gain"] for p in params], dtype=np.float64)
+    inverse = np.stack([1.0 / red, np.ones_like(red), 1.0 / blue], axis=1) / exposure[:, None]
+    return cam, np.take_along_axis(cam, colors[:, :, None], axis=1), np.take_along_axis(inverse, colors, axis=1)
+
+
 def safe_inverse_gain(gray: Tensor, gain: Tensor) -> Tensor:
     """Blend an inverse gain towards 1 where the grey value passes 0.9, so that clipped highlights stay clipped."""
     mask = ((gray - HIGHLIGHT_INFLECTION) * (1.0 / (1.0 - HIGHLIGHT_INFLECTION))).clamp(min=0.0) ** 2
@@ -135,16 +152,8 @@ class Unprocess(ReverseMethod):
 
     def tensors(self, params: Sequence[MethodParams], device: torch.device) -> dict[str, Any]:
         """Resolve each sample's CFA to a matrix row and a gain a site; float64 until the last step."""
-        cam = np.array([p["cam_from_srgb"] for p in params], dtype=np.float64)
-        colors = np.array([color_indices(p["cfa"]) for p in params])
-        red, blue = np.array([p["white_balance"] for p in params], dtype=np.float64).T
-        exposure = np.array([p["rgb_gain"] for p in params], dtype=np.float64)
-        inverse = np.stack([1.0 / red, np.ones_like(red), 1.0 / blue], axis=1) / exposure[:, None]
-        host = {
-            "rows": np.take_along_axis(cam, colors[:, :, None], axis=1),
-            "luma": cam.mean(axis=1),
-            "gains": np.take_along_axis(inverse, colors, axis=1),
-        }
+        cam, rows, gains = site_colors(params)
+        host = {"rows": rows, "luma": cam.mean(axis=1), "gains": gains}
         return {k: torch.from_numpy(v.astype(np.float32)).to(device, non_blocking=True) for k, v in host.items()}
 
     def forward(self, srgb: Tensor, tensors: Mapping[str, Any]) -> Tensor:

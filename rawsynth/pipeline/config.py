@@ -119,8 +119,11 @@ class ImageConfig(Section):
 class MethodConfig(Section):
     """How sRGB becomes RAW. What is not given is sampled for each image."""
 
-    method: str = Field(default="unprocess", description="reverse ISP")
-    weights: str | None = Field(default=None, description="weights of a learned method")
+    method: str = Field(default="rst_isp_net_small", description="reverse ISP")
+    weights: str | None = Field(default=None, description="weights of a learned method, if not the packaged ones")
+    style: str | None = Field(
+        default=None, description="a camera's and ISP's style that fit-style wrote, for rst_isp_net_small"
+    )
     camera: str | None = Field(
         default=None, description="whose colour, and noise if known: a name, a .toml or .json file, or 'random'"
     )
@@ -225,21 +228,11 @@ class GenerateConfig(Section):
     def byte_fields(self) -> dict[str, Any]:
         """Return every choice that decides the corpus's bytes, JSON-ready."""
         fields: dict[str, Any] = self.model_dump(mode="json", exclude={"input", "output", "run"})
-        weights = self.method.weights
-        if weights is not None:
-            # Imported here: it takes torch, which nothing else of the command line's options needs.
-            from rawsynth.methods.weights import weights_digest
+        # Imported here: it takes torch, which nothing else of the command line's options needs.
+        from rawsynth.pipeline.contents import checksums
 
-            if (digest := weights_digest(weights)) is not None:
-                fields["method"]["weights"] = f"sha256:{digest}"
-        if self.noise.dark_frames is not None:
-            from rawsynth.noise.dark_frame_store import open_dark_frames
-
-            fields["noise"]["dark_frames"] = f"sha256:{open_dark_frames(self.noise.dark_frames).digest}"
-        for section, name in (("method", "camera"), ("noise", "noise_camera")):
-            if (camera := fields[section][name] or "").endswith((".toml", ".json")):
-                # The profile's figures decide bytes, not where it lies.
-                fields[section][name] = f"sha256:{hashlib.sha256(_read(camera, 'camera file')).hexdigest()}"
+        for section, found in checksums(self).items():
+            fields[section] |= found
         return fields
 
     def digest(self) -> str:
@@ -280,13 +273,8 @@ def load_toml(path: str) -> dict[str, Any]:
         UsageError: the file cannot be read or is not TOML.
     """
     try:
-        return tomllib.loads(_read(path, "config file").decode("utf-8"))
+        return tomllib.loads(storage.read_bytes(path).decode("utf-8"))
+    except InputAccessError as error:
+        raise UsageError(f"config file {path}: {error}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"config file {path}: {error}") from error
-
-
-def _read(url: str, what: str) -> bytes:
-    try:
-        return storage.read_bytes(url)
-    except InputAccessError as error:
-        raise UsageError(f"{what} {url}: {error}") from error

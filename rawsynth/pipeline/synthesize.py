@@ -72,10 +72,13 @@ class Synthesizer:
         """Synthesise the samples of views that share one shape and dtype."""
         rows = [*views, *repeat(views[0], max(0, (self.padded_batch or 0) - len(views)))]
         keys = [view.key for view in rows]
-        srgb = torch.from_numpy(np.stack([view.image for view in rows])).to(self.device, non_blocking=True)
+        srgb, frame = (
+            torch.from_numpy(np.stack(pixels)).to(self.device, non_blocking=True)
+            for pixels in ([view.image for view in rows], [view.frame for view in rows])
+        )
         method_params = self.to_raw.make_params(len(rows), keys=keys)
         with torch.autocast(self.device.type, self.autocast_dtype, enabled=self.autocast_dtype != torch.float32):
-            clean = self.to_raw.apply_params(srgb, method_params)
+            clean = self.to_raw.apply_params(srgb, method_params, frame=frame)
         stored = quantize(clean.packed, CLEAN_LEVELS, reuse=True)
         # Noise goes onto the clean image as it is stored, so that replaying it gives the stored noisy image.
         clean = RawImage(dequantize(stored, CLEAN_LEVELS), clean.metadata)
@@ -122,10 +125,11 @@ def make_transforms(config: GenerateConfig) -> tuple[ReverseISP, AddNoise]:
     Raises:
         UnknownNameError, UsageError: a name that no table lists, or values that make no sense together.
     """
-    method, noise = config.method, config.noise
+    method = config.method
     to_raw = ReverseISP(
         method.method,
         method.weights,
+        style=method.style,
         camera=_color_cameras(config),
         cct=method.cct,
         cfa=method.cfa,
@@ -134,6 +138,12 @@ def make_transforms(config: GenerateConfig) -> tuple[ReverseISP, AddNoise]:
         rgb_gain=method.rgb_gain,
         seed=config.seed,
     )
+    return to_raw, make_noise(config)
+
+
+def make_noise(config: GenerateConfig) -> AddNoise:
+    """Build the noise that a configuration names; raises as :func:`make_transforms`."""
+    noise = config.noise
     add_noise = AddNoise(
         noise.noise,
         camera=_noise_camera(config),
@@ -150,7 +160,7 @@ def make_transforms(config: GenerateConfig) -> tuple[ReverseISP, AddNoise]:
         raise UsageError(
             f"crops of {crop[0]}x{crop[1]} do not fit the dark frames; ask for {room[0]}x{room[1]} or less (--crop)."
         )
-    return to_raw, add_noise
+    return add_noise
 
 
 def _color_cameras(config: GenerateConfig) -> str | tuple[CameraProfile, ...] | None:
@@ -183,7 +193,7 @@ def _noise_camera(config: GenerateConfig) -> str | None:
 def noise_policy(config: GenerateConfig) -> dict[str, Any]:
     """Return how a corpus's noise is drawn, for ``AddNoise.from_corpus``: JSON-ready, ``auto`` decided before."""
     return {
-        "add_noise": make_transforms(config)[1].policy(),
+        "add_noise": make_noise(config).policy(),
         "device": torch.device(config.compute.device).type,
         "rng": seeding.RNG_VERSION,
         "levels": config.write.levels().to_json(),

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from rawsynth import seeding
 from rawsynth.errors import InputAccessError, SampleError, SampleSkipped
+from rawsynth.methods.style_encoder import sample_grid
 from rawsynth.pipeline.config import ImageConfig, ReadConfig
 from rawsynth.pipeline.decode import crop_to_even, decode_srgb, downscale_linear
 from rawsynth.pipeline.keys import crop_key
@@ -24,6 +26,8 @@ class View:
     Attributes:
         key: the sample's key.
         image: ``(3, H, W)`` uint8, or float32 in [0, 1]; H and W even.
+        frame: ``(3, h, w)``, pixels of all of the photograph at equal distances, of the image's type: what a reverse
+            ISP reads a style from, so that crops of one photograph fit together.
         source: where it comes from and how it was cut, JSON-ready.
         kept: members that travel along, by extension.
         split: name of its split, if the corpus has any.
@@ -31,6 +35,7 @@ class View:
 
     key: str
     image: NDArray[Any]
+    frame: NDArray[Any]
     source: Mapping[str, Any]
     kept: Mapping[str, bytes]
     split: str | None
@@ -81,18 +86,25 @@ class ViewMaker:
         split = choose_split(self.read.splits, self.seed, sample.key)
         if self.image.crop is None:
             even, trimmed = crop_to_even(image)
-            return [View(sample.key, even, source | {"trimmed_to_even": trimmed}, kept, split)]
+            return [View(sample.key, even, frame_pixels(even), source | {"trimmed_to_even": trimmed}, kept, split)]
+        frame = frame_pixels(image)
         boxes = crop_boxes(image.shape[1], image.shape[2], self.image, self.seed, sample.key)
         return [
             View(
                 crop_key(sample.key, index, self.image.crops),
                 np.ascontiguousarray(image[:, top : top + self.image.crop[0], left : left + self.image.crop[1]]),
+                frame,
                 source | {"crop": [top, left, *self.image.crop]},
                 kept,
                 split,
             )
             for index, (top, left) in enumerate(boxes)
         ]
+
+
+def frame_pixels(image: NDArray[Any]) -> NDArray[Any]:
+    """Return the pixels of a photograph ``(3, H, W)`` that decide its style."""
+    return sample_grid(torch.from_numpy(image)[None])[0].numpy()
 
 
 def check_size(image: NDArray[Any], config: ImageConfig) -> None:

@@ -101,19 +101,24 @@ class CriticConfig(Section):
         return self
 
 
-class OptimizerConfig(Section):
-    """How parameters move: Adam, warm-up and a schedule."""
+class UpdatesConfig(Section):
+    """How many updates of how many samples, and how large: warm-up, schedule, limits, average."""
 
     steps: int = Field(gt=0, description="updates of the network")
-    batch: int = Field(default=8, gt=0, description="pairs an update, over all processes")
+    batch: int = Field(default=8, gt=0, description="samples an update, over all processes")
     lr: Rate = Field(default=1e-4, description="learning rate after the warm-up")
-    style_lr: Rate = Field(default=1.0, description="factor on lr for style projectors, which are not equalised")
     betas: tuple[Decay, Decay] = Field(default=(0.9, 0.999), description="of Adam")
     schedule: Literal["cosine", "constant"] = Field(default="cosine", description="after the warm-up")
     warmup: int = Field(default=0, ge=0, description="steps of linear warm-up")
     final_lr: float = Field(default=0.0, ge=0, le=1, description="share of lr that the cosine ends at")
     clip: float | None = Field(default=1.0, ge=0, allow_inf_nan=False, description="largest gradient norm; 0: no limit")
     ema: Decay = Field(default=0.999, description="decay of the averaged weights, which are kept; 0: none")
+
+
+class OptimizerConfig(UpdatesConfig):
+    """How parameters move: Adam, warm-up and a schedule."""
+
+    style_lr: Rate = Field(default=1.0, description="factor on lr for style projectors, which are not equalised")
 
 
 class TrainComputeConfig(Section):
@@ -162,14 +167,19 @@ def packaged_configs() -> dict[str, str]:
 
 
 def load_train_config(source: str, overrides: dict[str, str] | None = None) -> TrainConfig:
-    """Read a training's configuration.
+    """Read the configuration of a training on pairs; see :func:`read_config`."""
+    return validated(TrainConfig, read_config(source, overrides))
+
+
+def read_config(source: str, overrides: dict[str, str] | None = None) -> dict[str, Any]:
+    """Read a training's configuration, not yet validated.
 
     Args:
         source: path or URL of a TOML file, or the name of one that comes with the package.
         overrides: ``{"table.key": value}`` as TOML values, or plain strings; they win.
 
     Raises:
-        UsageError: no such file or name, no TOML, or fields that are missing, wrong or unknown.
+        UsageError: no such file or name, or no TOML.
     """
     try:
         if source.endswith(".toml") or "/" in source:
@@ -181,7 +191,7 @@ def load_train_config(source: str, overrides: dict[str, str] | None = None) -> T
         raise UsageError(f"config file {source}: {error}") from error
     for name, value in (overrides or {}).items():
         _put(values, name, _toml_value(value))
-    return validated(TrainConfig, values)
+    return values
 
 
 def _put(values: dict[str, Any], name: str, value: Any) -> None:

@@ -141,7 +141,7 @@ def read_batches(
         batch_sampler=steps,
         collate_fn=_collate_or_pass,
         num_workers=config.workers,
-        worker_init_fn=_outlive_signals,
+        worker_init_fn=outlive_signals,
         pin_memory=pin,
         # Of its own, so that loading draws nothing from the global generator.
         generator=torch.Generator().manual_seed(0),
@@ -160,7 +160,7 @@ def _collate_or_pass(items: list[Item] | RawsynthError) -> TrainBatch | Rawsynth
         return error
 
 
-def _outlive_signals(worker: int) -> None:
+def outlive_signals(worker: int) -> None:
     """Have a worker live on a while: what stops the training may reach it too, and the last steps need its pairs."""
 
     def wait(number: int, frame: FrameType | None) -> None:

@@ -10,12 +10,12 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
-from rawsynth.training.config import OptimizerConfig
+from rawsynth.training.config import OptimizerConfig, UpdatesConfig
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def learning_rate(config: OptimizerConfig, step: int) -> float:
+def learning_rate(config: UpdatesConfig, step: int) -> float:
     """Return the learning rate of a step, counted from 0: linear warm-up, then half a cosine or a constant.
 
     >>> config = OptimizerConfig(steps=100, lr=1.0)

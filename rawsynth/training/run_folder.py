@@ -7,13 +7,14 @@
     metrics.jsonl         the loss curve up to that state
     best.safetensors      averaged weights of the best validation: what ReverseISP takes
     final.safetensors     averaged weights of the last step
+    photographs.json      which photographs those of rst_isp_net_small were made of
     tensorboard/          the same for TensorBoard, if it is installed
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Protocol
 
 from rawsynth import storage
 from rawsynth.errors import CorpusError, UsageError
@@ -24,8 +25,20 @@ from rawsynth.training.journal import CURVE_FILE
 from rawsynth.training.state import load_state, save_state
 
 PLAN_FILE, STATE_FILE = "train.json", "last.safetensors"
+PHOTOGRAPHS_FILE = "photographs.json"
 WEIGHTS = ("best", "final")
 FORMAT_VERSION = 1
+
+
+class Planned(Protocol):
+    """A configuration that has an output and knows what of it decides the learning."""
+
+    @property
+    def output(self) -> str: ...
+
+    def learning_fields(self) -> dict[str, Any]: ...
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]: ...
 
 
 def learned_method(config: TrainConfig) -> type[LearnedMethod]:
@@ -47,7 +60,7 @@ def check_share(config: TrainConfig, world: int) -> None:
         raise UsageError(f"optimizer.batch {config.optimizer.batch} cannot be dealt out to {world} processes.")
 
 
-def prepare(config: TrainConfig, *, overwrite: bool) -> None:
+def prepare(config: Planned, *, overwrite: bool) -> None:
     """Make the folder ready for this training: new, or the same as before.
 
     Another training that came to nothing, before its first checkpoint, makes room: it may have failed for the very
@@ -109,18 +122,18 @@ def _flat(nested: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def _remove(output: str) -> None:
     """Remove a training's own files, the plan last."""
-    names = [STATE_FILE, CURVE_FILE, *(f"{name}.safetensors" for name in WEIGHTS)]
+    names = [STATE_FILE, CURVE_FILE, PHOTOGRAPHS_FILE, *(f"{name}.safetensors" for name in WEIGHTS)]
     boards = [path for path, _ in storage.walk_files(output) if path.startswith("tensorboard/events.")]
     for name in [*names, *boards, PLAN_FILE]:
         storage.remove(storage.join(output, name))
 
 
-def save_checkpoint(config: TrainConfig, state: dict[str, Any]) -> None:
+def save_checkpoint(config: Planned, state: dict[str, Any]) -> None:
     """Write the state of the training."""
     save_state(storage.join(config.output, STATE_FILE), state)
 
 
-def load_checkpoint(config: TrainConfig) -> dict[str, Any] | None:
+def load_checkpoint(config: Planned) -> dict[str, Any] | None:
     """Read the state to go on from; ``None`` before the first checkpoint.
 
     Raises:
@@ -130,6 +143,6 @@ def load_checkpoint(config: TrainConfig) -> dict[str, Any] | None:
     return load_state(url) if storage.exists(url) else None
 
 
-def weights_url(config: TrainConfig, name: str) -> str:
+def weights_url(config: Planned, name: str) -> str:
     """Where weights of a name are kept."""
     return storage.join(config.output, f"{name}.safetensors")

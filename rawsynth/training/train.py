@@ -81,7 +81,7 @@ def train(config: TrainConfig, *, quiet: bool = False, overwrite: bool = False) 
         try:
             return Training(config, kind, place, interrupt, quiet=quiet).run()
         except (RuntimeError, ConnectionError, EOFError) as error:
-            if (fault := _machine_fault(error)) is None:
+            if (fault := machine_fault(error)) is None:
                 raise
             raise TrainingError(fault) from error
 
@@ -262,7 +262,7 @@ class Window:
             )
 
 
-def _machine_fault(error: Exception) -> str | None:
+def machine_fault(error: Exception) -> str | None:
     """Say what can be done about a fault of the machine; ``None`` if it is none."""
     cause = str(error).partition("\n")[0]
     if isinstance(error, torch.OutOfMemoryError):

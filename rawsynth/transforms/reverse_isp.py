@@ -16,12 +16,13 @@ from rawsynth.cameras import CameraProfile, load_camera
 from rawsynth.cameras.choosing import RANDOM_CAMERA, random_cameras
 from rawsynth.cameras.color import draw_cct
 from rawsynth.errors import UsageError
-from rawsynth.methods import METHODS, ReverseMethod
+from rawsynth.methods import DEFAULT_METHOD, METHODS, ReverseMethod
 from rawsynth.raw.cfa import check_cfa
 from rawsynth.raw.image import RawImage
 from rawsynth.raw.metadata import RawMetadata, fill, float32, nest
 from rawsynth.registry import pick
 from rawsynth.transforms.base import Overrides, Params, Transform
+from rawsynth.transforms.srgb import check_frame, check_srgb
 
 _ROW_SUM_TOLERANCE = 1e-3
 _ENTRY_NAMES = {"method", "method_version", "camera", "cfa", "cam_from_srgb", "white_balance", "rgb_gain"}
@@ -35,7 +36,9 @@ class ReverseISP(Transform):
     Args:
         method: name in the table of methods, or a :class:`~rawsynth.methods.ReverseMethod` of your own.
         weights: of a learned method: a ``.safetensors`` file, path or fsspec URL, or a name that the package knows;
-            ``unprocess`` has none.
+            ``rst_isp_net_small`` comes with its own, ``unprocess`` has none.
+        style: for ``rst_isp_net_small``: a file that ``rawsynth fit-style`` wrote for its weights, path or fsspec URL;
+            without one, the style of each image is read from it.
         camera: profile whose colour is used: a built-in name, a ``.toml`` or ``.json`` file, a profile, several of them
             to draw from for each image, or ``"random"`` for all built-in cameras with both colour and noise.
         cct: correlated colour temperature of the scene's light in kelvin, for a camera: one, or ``(low, high)`` to draw
@@ -43,17 +46,19 @@ class ReverseISP(Transform):
         cfa: order of the planes, or ``"camera"`` for the camera's own.
         cam_from_srgb: 3x3, linear sRGB to camera RGB; rows sum to 1.
         white_balance: ``(red_gain, blue_gain)``.
-        rgb_gain: linear values are divided by it, as in Brooks et al. 2019; 1.25 is the centre of their law.
+        rgb_gain: linear values are divided by it, as in Brooks et al. 2019; 1.25 is the centre of their law. What a
+            network sees in the picture is where the sensor saturates; 1, its own, leaves that as it is.
         seed: integer for draws decided by keys, ``None`` for torch's RNG.
 
-    ``None`` for a physical quantity means that the method decides: ``unprocess`` draws it for each image; a learned
-    method makes the RAW of the camera that it was trained on and takes no camera, colour or exposure.
+    ``None`` for a physical quantity means that the method decides for each image: ``rst_isp_net_small``, the default,
+    draws a built-in camera and the light, ``unprocess`` draws colour and exposure by Brooks' law; ``rst_isp_net`` makes
+    the RAW of the camera that it was trained on and takes no camera, colour or exposure.
 
     Raises:
         UnknownNameError: an unknown method, camera or CFA; the message lists the choices.
         UsageError: a value of the wrong shape or range.
 
-    >>> to_raw = ReverseISP("unprocess", seed=0)
+    >>> to_raw = ReverseISP(seed=0)
     >>> raw = to_raw(torch.zeros(2, 3, 6, 8, dtype=torch.uint8), keys=["a", "b"])
     >>> raw.packed.shape
     torch.Size([2, 4, 3, 4])
@@ -71,9 +76,10 @@ class ReverseISP(Transform):
 
     def __init__(
         self,
-        method: str | ReverseMethod = "unprocess",
+        method: str | ReverseMethod = DEFAULT_METHOD,
         weights: str | PathLike[str] | None = None,
         *,
+        style: str | PathLike[str] | None = None,
         camera: str | CameraProfile | Sequence[str | CameraProfile] | None = None,
         cct: float | Sequence[float] | None = None,
         cfa: str = "RGGB",
@@ -83,9 +89,7 @@ class ReverseISP(Transform):
         seed: int | None = None,
     ) -> None:
         super().__init__(seed)
-        if isinstance(method, ReverseMethod) and weights is not None:
-            raise UsageError("a method that is given as an object has its weights; leave weights=None.")
-        self.method = method if isinstance(method, ReverseMethod) else pick(METHODS, method, "method").create(weights)
+        self.method = _created(method, weights, style)
         given: dict[str, Any] = {
             "camera": _profiles(camera), "cct": cct, "cam_from_srgb": cam_from_srgb, "white_balance": white_balance,
             "rgb_gain": rgb_gain,
@@ -108,11 +112,17 @@ class ReverseISP(Transform):
         return self
 
     def forward(
-        self, srgb: Tensor, *, keys: Sequence[str] | None = None, overrides: Overrides | None = None
+        self,
+        srgb: Tensor,
+        *,
+        keys: Sequence[str] | None = None,
+        overrides: Overrides | None = None,
+        frame: Tensor | None = None,
     ) -> RawImage:
         """Draw parameters and apply them; see :meth:`make_params` and :meth:`apply_params`."""
         check_srgb(srgb)
-        return self.apply_params(srgb, self.make_params(srgb.shape[:-3].numel(), keys=keys, overrides=overrides))
+        params = self.make_params(srgb.shape[:-3].numel(), keys=keys, overrides=overrides)
+        return self.apply_params(srgb, params, frame=frame)
 
     def _draw(self, seed: int, fixed: Overrides) -> dict[str, Any]:
         rng = seeding.scalar_rng(seed)
@@ -137,18 +147,24 @@ class ReverseISP(Transform):
             out["cam_from_srgb"], out["white_balance"] = profile.color(cct)
         elif "cct" in stated:
             raise UsageError("a colour temperature means something for a camera only; give camera=... too.")
+        elif {"cam_from_srgb", "white_balance"} <= set(stated):
+            # Nothing is left of a camera that the method draws.
+            out["camera"] = out["cct"] = None
         if stated["cfa"] == "camera" and profile is None:
             first = "give camera=... or a layout" if self.method.takes_color else "give a layout"
             raise UsageError(f'cfa="camera" takes the layout from a camera; {first} like "RGGB".')
         out["cfa"] = profile.cfa if profile and stated["cfa"] == "camera" else check_cfa(stated["cfa"])
         return out | check_physics({name: stated[name] for name in _PHYSICS_SHAPES if name in stated})
 
-    def apply_params(self, srgb: Tensor, params: Params) -> RawImage:
+    def apply_params(self, srgb: Tensor, params: Params, *, frame: Tensor | None = None) -> RawImage:
         """Reverse the ISP with given parameters. Pure: no randomness, and no wait for the device.
 
         Args:
             srgb: ``(..., 3, H, W)`` uint8 or float in [0, 1]; H and W even.
             params: one entry a sample, from :meth:`make_params` or from JSON.
+            frame: ``(..., 3, h, w)``, for each image the photograph that it was cut from, in any size: a network sees
+                the ISP's style there, so that crops of one photograph fit together. ``None``: the images themselves.
+                Methods without a style take no notice.
 
         Returns:
             RawImage of ``(..., 4, H/2, W/2)`` float32 in [0, 1] on the input's device.
@@ -165,9 +181,12 @@ class ReverseISP(Transform):
         held = next(chain(self.method.parameters(), self.method.buffers()), None)
         if held is not None and held.device != srgb.device:
             self.method.to(srgb.device)
+        tensors = self.method.tensors(params, srgb.device)
+        if frame is not None:
+            check_frame(frame, lead)
+            tensors["frame"] = frame.reshape(-1, *frame.shape[-3:])
         with torch.no_grad():
-            flat = srgb.reshape(-1, *srgb.shape[-3:])
-            packed = self.method(flat, self.method.tensors(params, srgb.device))
+            packed = self.method(srgb.reshape(-1, *srgb.shape[-3:]), tensors)
         metadata = method_metadata(params, tuple(lead), srgb.device)
         return RawImage(packed.reshape(*lead, *packed.shape[-3:]), metadata)
 
@@ -180,17 +199,15 @@ class ReverseISP(Transform):
             raise UsageError(f"these parameters are for {' version '.join(made)}; this is {' version '.join(this)}.")
 
 
-def check_srgb(srgb: Tensor) -> None:
-    """Raise UsageError unless this is an sRGB image or batch with even sides."""
-    if not isinstance(srgb, Tensor) or srgb.dim() < 3 or srgb.shape[-3] != 3:
-        what = tuple(srgb.shape) if isinstance(srgb, Tensor) else type(srgb).__name__
-        raise UsageError(f"sRGB is a tensor (..., 3, H, W); got {what}.")
-    if srgb.dtype != torch.uint8 and not srgb.is_floating_point():
-        raise UsageError(f"sRGB is uint8, or float in [0, 1]; got {srgb.dtype}.")
-    if 0 in srgb.shape:
-        raise UsageError(f"there is no image in an empty tensor; got {tuple(srgb.shape)}.")
-    if srgb.shape[-2] % 2 or srgb.shape[-1] % 2:
-        raise UsageError(f"a mosaic has even sides; got {srgb.shape[-2]}x{srgb.shape[-1]}. Crop one row or column.")
+def _created(
+    method: str | ReverseMethod, weights: str | PathLike[str] | None, style: str | PathLike[str] | None
+) -> ReverseMethod:
+    if not isinstance(method, ReverseMethod):
+        return pick(METHODS, method, "method").create(weights, style=style)
+    for name, value in (("weights", weights), ("style", style)):
+        if value is not None:
+            raise UsageError(f"a method that is given as an object has its {name}; leave {name}=None.")
+    return method
 
 
 def _profiles(camera: str | CameraProfile | Sequence[str | CameraProfile] | None) -> tuple[CameraProfile, ...] | None:

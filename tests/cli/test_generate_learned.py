@@ -267,7 +267,7 @@ def test_other_weights_under_the_same_name_are_another_configuration(
 
 
 def test_another_method_is_another_configuration(generate: Cli, cli: Cli, photos: Path, tmp_path: Path) -> None:
-    assert cli("generate", photos, tmp_path / "corpus", "--quiet").code == 0
+    assert cli("generate", photos, tmp_path / "corpus", "--quiet", "--method", "unprocess").code == 0
     refused = generate(tmp_path / "corpus")
     assert refused.code == 2
     assert "method 'unprocess' -> 'rst_isp_net'" in refused.err and "weights None -> 'sha256:" in refused.err
@@ -341,8 +341,13 @@ WRONG: dict[str, tuple[list[str], str]] = {
     "no such weights": (["--method", "rst_isp_net", "--weights", "{root}/none.safetensors"], "none.safetensors"),
     "a name that nothing has": (["--method", "rst_isp_net", "--weights", "nothing"], "'nothing'"),
     "a folder": (["--method", "rst_isp_net", "--weights", "{root}"], "directory"),
-    "unprocess with weights": (["--weights", "{net}"], "'unprocess' has no weights"),
-    "unprocess with no such weights": (["--weights", "{root}/none.safetensors"], "weights"),
+    "unprocess with weights": (["--method", "unprocess", "--weights", "{net}"], "'unprocess' has no weights"),
+    "no such weights of the default": (["--weights", "{root}/none.safetensors"], "none.safetensors"),
+    "the default with another's weights": (["--weights", "{net}"], "'rst_isp_net', not of 'rst_isp_net_small'"),
+    "a style that is not there": (["--style", "{root}/none.safetensors"], "none.safetensors"),
+    "weights for a style": (["--style", "{net}"], "no style"),
+    "a style for unprocess": (["--method", "unprocess", "--style", "{net}"], "'unprocess' takes no style"),
+    "a style for rst_isp_net": (["{learned}", "--style", "{net}"], "'rst_isp_net' takes no style"),
     "camera": (["{learned}", "--camera", "Sony ILCE-7SM2"], "camera cannot be chosen"),
     "camera and ISO": (["{learned}", "--camera", "Sony ILCE-7SM2", "--iso", "1600"], "camera cannot be chosen"),
     "white balance": (["{learned}", "--white-balance", "2.0,1.5"], "white_balance cannot be chosen"),

@@ -17,9 +17,10 @@ import torch
 import rawsynth
 from rawsynth.errors import OutputError
 from rawsynth.training import state
-from rawsynth.training.config import load_train_config, packaged_configs
+from rawsynth.training.config import packaged_configs
 from rawsynth.training.journal import read_curve
 from rawsynth.training.learner import Learner
+from rawsynth.training.scene_config import load_config
 
 Cli = Callable[..., Any]
 PACKAGED = sorted(packaged_configs())
@@ -236,7 +237,7 @@ def test_a_shown_configuration_is_one_to_start_from(cli: Cli, tmp_path: Path, na
     done = cli("train", name, "--show")
     assert (done.code, done.err) == (0, "")
     (tmp_path / "my.toml").write_text(done.out)
-    assert load_train_config(str(tmp_path / "my.toml")) == load_train_config(name)
+    assert load_config(str(tmp_path / "my.toml")) == load_config(name)
 
 
 def test_help_names_every_packaged_configuration(cli: Cli) -> None:

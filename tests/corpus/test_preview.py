@@ -64,8 +64,31 @@ def test_captions_name_what_was_done(photos: Path, tmp_path: Path, make_corpus: 
     make_corpus(photos, tmp_path / "corpus", write={"srgb": True}, method=method, noise=noise)
     source, clean, noisy = sample_panels(undecoded(tmp_path / "corpus", 1)[0], height=64)
     assert (source.title, source.detail) == ("sRGB: astronaut.jpg", "48 x 32")
-    assert all(text in clean.detail for text in ("unprocess", "GBRG", "R 2.00", "B 1.50", "1/1.25"))
+    assert clean.title == "clean RAW by unprocess"
+    assert all(text in clean.detail for text in ("GBRG", "R 2.00", "B 1.50", "1/1.25"))
     assert all(text in noisy.detail for text in ("heteroscedastic_gaussian", "1.0e-02", "1.0e-03", "PSNR"))
+
+
+def test_unprocess_beside_the_network(photos: Path, tmp_path: Path, make_corpus: Make) -> None:
+    """With the same colour of the same camera; developed again, what unprocess made is the source."""
+    method = {"method": "rst_isp_net_small", "camera": "Sony ILCE-7SM2", "cct": 5000}
+    make_corpus(photos, tmp_path / "corpus", write={"srgb": True}, method=method)
+    for sample in undecoded(tmp_path / "corpus", 2):
+        source, unprocessed, clean, noisy = sample_panels(sample, height=32, beside_unprocess=True)
+        titles = [panel.title for panel in (unprocessed, clean, noisy)]
+        assert titles == ["clean RAW by unprocess", "clean RAW by rst_isp_net_small", "noisy RAW"]
+        assert "Sony ILCE-7SM2 at 5000 K" in clean.detail and "same camera, exposure 1/1.25" in unprocessed.detail
+        wanted, again, by_network = (
+            np.asarray(panel.image, float)[2:-2, 2:-2] for panel in (source, unprocessed, clean)
+        )
+        assert np.corrcoef(wanted.ravel(), again.ravel())[0, 1] > 0.9
+        assert np.abs(by_network - again).mean() > 1
+
+
+def test_unprocess_needs_the_sources(photos: Path, tmp_path: Path, make_corpus: Make) -> None:
+    make_corpus(photos, tmp_path / "corpus")
+    sample, *_ = undecoded(tmp_path / "corpus", 1)
+    assert len(sample_panels(sample, height=32, beside_unprocess=True)) == 2
 
 
 def test_in_memory(photos: Path, make_corpus: Make, memory: fsspec.AbstractFileSystem) -> None:

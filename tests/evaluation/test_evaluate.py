@@ -218,7 +218,7 @@ def test_what_the_method_is_told(unprocess: ReverseISP, make_pair: MakePair, pai
 
 def test_another_seed_draws_another_colour(make_pair: MakePair, pair_set: PairSet) -> None:
     pairs = pair_set([make_pair(i, meta={}) for i in range(3)])
-    first, again, other = (evaluate(ReverseISP(seed=seed), pairs) for seed in (0, 0, 1))
+    first, again, other = (evaluate(ReverseISP("unprocess", seed=seed), pairs) for seed in (0, 0, 1))
     assert first.rows == again.rows
     assert scores(first, "psnr") != scores(other, "psnr")
 
@@ -389,6 +389,6 @@ def test_keys_and_scenes_are_the_set_s(unprocess: ReverseISP, make_pair: MakePai
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_gives_the_same_scores(make_pair: MakePair, pair_set: PairSet) -> None:
     pairs = pair_set([make_pair(i, meta={}) for i in range(5)])
-    host, device = (evaluate(ReverseISP(seed=0), pairs, device=name) for name in ("cpu", "cuda"))
+    host, device = (evaluate(ReverseISP("unprocess", seed=0), pairs, device=name) for name in ("cpu", "cuda"))
     for row, other in zip(host.rows, device.rows, strict=True):
         assert other.scores == pytest.approx(row.scores, abs=1e-3)

@@ -6,11 +6,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rawsynth.errors import UsageError
+from rawsynth.methods.rst_isp_net_small import Style
+from rawsynth.methods.style_file import FittedStyle, StyleCard, save_style
+from rawsynth.methods.weights import weights_digest
 from rawsynth.pipeline.config import SECTIONS, GenerateConfig, build_config, load_toml
 
 BASE = {"input": "photos", "output": "corpus"}
@@ -45,7 +49,7 @@ def to_toml(values: dict[str, Any]) -> str:
 def test_json_round_trip(config_values: st.SearchStrategy[dict[str, Any]], data: st.DataObject) -> None:
     """What ``dataset.json`` keeps builds the same configuration again; ``run`` is not kept."""
     made = build_config(data.draw(config_values))
-    kept = json.loads(json.dumps(made.byte_fields()))
+    kept = json.loads(made.model_dump_json(exclude={"input", "output", "run"}))
     again = build_config({**kept, "input": made.input, "output": made.output})
     assert again == made.model_copy(update={"run": again.run})
     assert again.digest() == made.digest()
@@ -169,8 +173,8 @@ CHANGES: dict[str, dict[str, Any]] = {
         "max_pixels": 10**6, "min_side": 32, "max_clipped": 0.5, "downscale": 2.0, "crop": [64, 64], "crops": 2,
     },
     "method": {
-        "method": "other", "weights": "w", "camera": "c", "cct": 5000, "cfa": "GBRG", "cam_from_srgb": [[1, 0, 0]] * 3,
-        "white_balance": [2, 2], "rgb_gain": 1.25,
+        "method": "other", "weights": "w", "style": "a.safetensors", "camera": "c", "cct": 5000, "cfa": "GBRG",
+        "cam_from_srgb": [[1, 0, 0]] * 3, "white_balance": [2, 2], "rgb_gain": 1.25,
     },
     "noise": {
         "noise": "other", "noise_camera": "d", "iso": 800, "iso_law": "stops", "extrapolate": True, "shot": 0.01,
@@ -212,7 +216,36 @@ def test_dark_frames_decide_by_what_they_hold(darks: Path) -> None:
     assert made.digest() != first
 
 
-@pytest.mark.usefixtures("darks")
+@pytest.fixture
+def style(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A style file ``a.safetensors`` where the test runs."""
+    monkeypatch.chdir(tmp_path)
+    return write_style(tmp_path / "a.safetensors", 0.0)
+
+
+def write_style(path: Path, exposure: float) -> Path:
+    style = Style(torch.zeros(1, 8), torch.full((1, 9), exposure))
+    save_style(str(path), FittedStyle(style, "fixed", "0" * 64, StyleCard()))
+    return path
+
+
+def test_styles_decide_by_what_they_hold(style: Path) -> None:
+    made = config(method={"style": "a.safetensors"})
+    first = made.digest()
+    assert config(method={"style": str(style)}).digest() == first != config().digest()
+    write_style(style, 0.5)
+    assert made.digest() != first
+
+
+def test_weights_that_come_with_the_package_decide_unnamed() -> None:
+    """Another release may bring others: the corpus is of those that it was started with."""
+    digest = weights_digest("rst_isp_net_small")
+    assert config().byte_fields()["method"]["weights"] == f"sha256:{digest}"
+    assert config(method={"weights": "rst_isp_net_small"}).digest() == config().digest()
+    assert config(method={"method": "unprocess"}).byte_fields()["method"]["weights"] is None
+
+
+@pytest.mark.usefixtures("darks", "style")
 def test_every_choice_that_decides_bytes_changes_the_digest() -> None:
     made = {"": config(), "seed": config(seed=1)}
     for section, fields in CHANGES.items():

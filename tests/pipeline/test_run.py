@@ -87,6 +87,15 @@ def test_torch_s_own_threads_and_rng_change_no_byte(
     assert hash_tars(tmp_path / "a") == hash_tars(tmp_path / "b")
 
 
+def test_a_network_s_corpus_is_the_same_whatever_the_threads(
+    photos: Path, tmp_path: Path, make_corpus: Make, hash_tars: Hash
+) -> None:
+    values = {"method": {"method": "rst_isp_net_small"}, "image": {"crop": 16, "crops": 3}}
+    for threads in (1, 3):
+        make_corpus(photos, tmp_path / str(threads), **values, run={"threads": threads})
+    assert hash_tars(tmp_path / "1") == hash_tars(tmp_path / "3")
+
+
 def pixels_of(samples: dict[str, dict[str, bytes]]) -> dict[str, dict[str, bytes]]:
     return {key: {name: data for name, data in members.items() if name != "json"} for key, members in samples.items()}
 
@@ -145,11 +154,13 @@ def test_input_from_memory_to_memory(
 # ---- what is in a corpus ----
 
 
+@pytest.mark.parametrize("method", ["unprocess", "rst_isp_net_small"])
 def test_stored_values_replay_from_the_source_and_the_json(
-    photos: Path, tmp_path: Path, make_corpus: Make, read_samples: Read
+    method: str, photos: Path, tmp_path: Path, make_corpus: Make, read_samples: Read
 ) -> None:
     """With nothing but a photograph, KEY.json and the transforms: the DN of KEY.clean.npy and KEY.noisy.npy."""
-    make_corpus(photos, tmp_path / "corpus", image={"crop": (16, 24), "crops": 2}, noise={"realizations": 2})
+    values = {"image": {"crop": (16, 24), "crops": 2}, "noise": {"realizations": 2}, "method": {"method": method}}
+    make_corpus(photos, tmp_path / "corpus", **values)
     samples = read_samples(tmp_path / "corpus")
     assert len(samples) == 10
     for members in samples.values():
@@ -157,7 +168,8 @@ def test_stored_values_replay_from_the_source_and_the_json(
         srgb = decode_srgb(Path(meta["source"]["url"]).read_bytes(), max_pixels=10**6)
         top, left, height, width = meta["source"]["crop"]
         crop = torch.from_numpy(srgb[None, :, top : top + height, left : left + width].copy())
-        clean = ReverseISP(meta["raw"]["method"]).apply_params(crop, [meta["raw"]])
+        frame = torch.from_numpy(srgb)[None]
+        clean = ReverseISP(meta["raw"]["method"]).apply_params(crop, [meta["raw"]], frame=frame)
         stored = {"clean.npy": (clean, meta["clean"]["levels"])}
         rounded = RawImage((clean.packed * 65535).round() / 65535, clean.metadata)
         for entry in meta["noisy"]:

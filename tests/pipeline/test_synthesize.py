@@ -14,7 +14,7 @@ from rawsynth.errors import UnknownNameError, UsageError
 from rawsynth.pipeline.config import GenerateConfig, build_config
 from rawsynth.pipeline.decode import decode_srgb
 from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer
-from rawsynth.pipeline.views import View
+from rawsynth.pipeline.views import View, frame_pixels
 from rawsynth.raw.image import RawImage
 from rawsynth.transforms import AddNoise, ReverseISP
 
@@ -22,12 +22,13 @@ Arrays = dict[str, np.ndarray]
 
 
 def config(**values: Any) -> GenerateConfig:
-    made = build_config({"input": "in", "output": "out", "seed": 7, **values})
+    method = {"method": "unprocess", **values.pop("method", {})}
+    made = build_config({"input": "in", "output": "out", "seed": 7, "method": method, **values})
     return made.model_copy(update={"compute": made.compute.model_copy(update={"device": "cpu", "compile": "off"})})
 
 
 def view(key: str, image: np.ndarray) -> View:
-    return View(key, image, {"key": key, "url": "in"}, {}, None)
+    return View(key, image, frame_pixels(image), {"key": key, "url": "in"}, {}, None)
 
 
 @pytest.fixture
@@ -56,6 +57,8 @@ CONFIGS: list[dict[str, Any]] = [
     {"method": {"camera": "Sony ILCE-7SM2"}, "noise": {"iso": [1600, 25600], "realizations": 2}},
     {"write": {"black_level": 64, "white_level": 1023, "bits": 10}},
     {"method": {"white_balance": [2.0, 1.5], "cam_from_srgb": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}},
+    {"method": {"method": "rst_isp_net_small"}},
+    {"method": {"method": "rst_isp_net_small", "camera": "Sony ILCE-7SM2"}, "noise": {"iso": 800}},
 ]
 
 

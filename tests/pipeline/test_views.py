@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from rawsynth.errors import InputAccessError
+from rawsynth.methods.style_encoder import GRID
 from rawsynth.pipeline.config import GenerateConfig, ImageConfig, ReadConfig
 from rawsynth.pipeline.decode import decode_srgb, downscale_linear
 from rawsynth.pipeline.reader import ImageBytes, LostSample, SourceSample
@@ -41,6 +42,18 @@ def decoded(data: bytes) -> np.ndarray:
 
 
 # ---- the full image ----
+
+
+def test_a_view_knows_its_photograph(photo: Callable[..., bytes]) -> None:
+    """The pixels that the style is read from are those of all of the photograph, whatever is cut from it."""
+    data = photo(0, height=301, width=259)
+    image = decoded(data)
+    rows, columns = ((np.arange(GRID) * 2 + 1) * side // (2 * GRID) for side in (301, 259))
+    for view in views(source(data), crop=(32, 48), crops=2):
+        assert np.array_equal(view.frame, image[:, rows][:, :, columns])
+    (whole,) = views(source(data))
+    rows, columns = ((np.arange(GRID) * 2 + 1) * side // (2 * GRID) for side in whole.image.shape[1:])
+    assert np.array_equal(whole.frame, whole.image[:, rows][:, :, columns])
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 48), (33, 48), (32, 49), (33, 49), (16, 16), (17, 99)])

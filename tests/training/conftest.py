@@ -25,7 +25,7 @@ SIDE = 64
 def pair_shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder with one tar of 24 pairs from four photographs."""
     folder = tmp_path_factory.mktemp("pairs")
-    to_raw = ReverseISP(camera="Canon EOS 5D Mark IV", cct=6504, rgb_gain=1.25, seed=0)
+    to_raw = ReverseISP("unprocess", camera="Canon EOS 5D Mark IV", cct=6504, rgb_gain=1.25, seed=0)
     tar = storage.TarFile(str(folder / "pairs-00000.tar"))
     for scene in SCENES:
         image = torch.from_numpy(getattr(data, scene)()).permute(2, 0, 1)

@@ -42,7 +42,7 @@ def clean(count: int = 4) -> RawImage:
     """Pieces of a photograph in four layouts."""
     pixels = torch.from_numpy(photos.chelsea()).permute(2, 0, 1)
     srgb = torch.stack([pixels[:, 60 + 20 * k : 90 + 20 * k, 100:142] for k in range(count)])
-    return ReverseISP(seed=0)(srgb, keys=KEYS[:count], overrides={"cfa": list(BAYER_LAYOUTS)[:count]})
+    return ReverseISP("unprocess", seed=0)(srgb, keys=KEYS[:count], overrides={"cfa": list(BAYER_LAYOUTS)[:count]})
 
 
 def make(count: int = 4, **arguments: Any) -> list[dict[str, Any]]:

@@ -65,7 +65,7 @@ def test_a_fixed_quantity_leaves_the_other_draws_alone(name: str) -> None:
     fixed = make(**{name: FIXED[name]})
     assert [p[name] for p in fixed] == [FIXED[name]] * 4
     assert differing(fixed, make()) == {name}
-    assert ReverseISP(seed=0).make_params(4, keys=KEYS, overrides={name: FIXED[name]}) == fixed
+    assert ReverseISP("unprocess", seed=0).make_params(4, keys=KEYS, overrides={name: FIXED[name]}) == fixed
 
 
 PER_SAMPLE = {
@@ -107,7 +107,7 @@ def test_a_camera_gives_its_daylight_colour_and_leaves_exposure_to_chance() -> N
 
 
 def test_a_light_is_drawn_for_each_image_and_colour_follows_it() -> None:
-    drawn = ReverseISP(camera=SONY, seed=0).make_params(500, keys=[str(k) for k in range(500)])
+    drawn = ReverseISP("unprocess", camera=SONY, seed=0).make_params(500, keys=[str(k) for k in range(500)])
     reciprocal = 1e6 / np.array([params["cct"] for params in drawn])
     law = stats.uniform(1e6 / 7500, 1e6 / 2850 - 1e6 / 7500)
     assert stats.kstest(reciprocal, law.cdf).pvalue > 1e-3
@@ -119,21 +119,24 @@ def test_a_light_is_drawn_for_each_image_and_colour_follows_it() -> None:
 
 def test_a_light_may_be_given_as_a_range_or_for_each_image() -> None:
     assert all(4000 <= params["cct"] <= 5000 for params in make(camera=SONY, cct=(4000, 5000)))
-    given_each = ReverseISP(camera=SONY, seed=0).make_params(2, keys=["a", "b"], overrides={"cct": [3000, 7000]})
+    to_raw = ReverseISP("unprocess", camera=SONY, seed=0)
+    given_each = to_raw.make_params(2, keys=["a", "b"], overrides={"cct": [3000, 7000]})
     assert [params["cct"] for params in given_each] == [3000, 7000]
     warm, cold = (params["white_balance"] for params in given_each)
     assert warm[0] < cold[0] and warm[1] > cold[1]  # lamps are rich in red and poor in blue
 
 
 def test_the_metadata_tell_the_light() -> None:
-    raw = ReverseISP(camera=SONY, cct=5000, seed=0)(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), keys=["a", "b"])
+    to_raw = ReverseISP("unprocess", camera=SONY, cct=5000, seed=0)
+    raw = to_raw(torch.zeros(2, 3, 4, 4, dtype=torch.uint8), keys=["a", "b"])
     assert raw.metadata.cct is not None and raw.metadata.cct.tolist() == [5000, 5000]
     assert raw.metadata.to_json()[0]["cct"] == 5000
-    assert ReverseISP(seed=0)(torch.zeros(1, 3, 4, 4), keys=["a"]).metadata.cct is None
+    assert ReverseISP("unprocess", seed=0)(torch.zeros(1, 3, 4, 4), keys=["a"]).metadata.cct is None
 
 
 def test_random_draws_among_the_cameras_with_colour_and_noise() -> None:
-    drawn = ReverseISP(camera="random", cfa="camera", seed=0).make_params(400, keys=[str(k) for k in range(400)])
+    to_raw = ReverseISP("unprocess", camera="random", cfa="camera", seed=0)
+    drawn = to_raw.make_params(400, keys=[str(k) for k in range(400)])
     known = {name for name, c in builtin_cameras().items() if c.cam_from_xyz and c.noise is not None}
     names = {params["camera"] for params in drawn}
     assert names <= known and len(names) > 0.9 * len(known)
@@ -151,7 +154,8 @@ def test_a_camera_s_white_balance_takes_grey_to_its_response() -> None:
     camera = load_camera(SONY)
     response = camera.cam_from_xyz["D65"] @ [0.95047, 1.0, 1.08883]
     expected = [response[0] / response[1], response[2] / response[1]]
-    raw = ReverseISP(camera=SONY, cct=6504, rgb_gain=1.25, seed=0)(torch.full((1, 3, 2, 2), 0.5), keys=["a"])
+    to_raw = ReverseISP("unprocess", camera=SONY, cct=6504, rgb_gain=1.25, seed=0)
+    raw = to_raw(torch.full((1, 3, 2, 2), 0.5), keys=["a"])
     red, green, _, blue = raw.packed.flatten().tolist()
     assert green == pytest.approx(0.5**2.2 / 1.25, rel=1e-5)
     assert [red / green, blue / green] == pytest.approx(expected, rel=1e-4)
@@ -166,9 +170,10 @@ def gbrg_camera(tmp_path: Path) -> str:
 
 @pytest.mark.parametrize(("cfa", "expected"), [("camera", "GBRG"), ("BGGR", "BGGR"), ("RGGB", "RGGB")])
 def test_the_layout_is_the_camera_s_on_request_only(gbrg_camera: str, cfa: str, expected: str) -> None:
-    to_raw = ReverseISP(camera=gbrg_camera, cfa=cfa, seed=0)
+    to_raw = ReverseISP("unprocess", camera=gbrg_camera, cfa=cfa, seed=0)
     assert to_raw.make_params(1, keys=["a"])[0]["cfa"] == expected
-    overridden = ReverseISP(camera=gbrg_camera, seed=0).make_params(2, keys=KEYS[:2], overrides={"cfa": [cfa, "GRBG"]})
+    to_raw = ReverseISP("unprocess", camera=gbrg_camera, seed=0)
+    overridden = to_raw.make_params(2, keys=KEYS[:2], overrides={"cfa": [cfa, "GRBG"]})
     assert [p["cfa"] for p in overridden] == [expected, "GRBG"]
     assert overridden[0]["camera"] == "Mirrored"
 
@@ -184,7 +189,7 @@ def test_the_key_decides_whatever_the_batch(keys: list[str], seed: int) -> None:
 
 
 def test_seeds_and_keys_give_other_draws() -> None:
-    one, two = (ReverseISP(seed=seed).make_params(2, keys=["a", "b"]) for seed in (0, 1))
+    one, two = (ReverseISP("unprocess", seed=seed).make_params(2, keys=["a", "b"]) for seed in (0, 1))
     assert len({p["rgb_gain"] for p in one + two}) == 4
 
 
@@ -286,7 +291,7 @@ def test_the_repr_shows_what_is_fixed() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"method": "unproces"}, "did you mean 'unprocess'.*Choose from: rst_isp_net, unprocess"),
+        ({"method": "unproces"}, "did you mean 'unprocess'.*Choose from: rst_isp_net, rst_isp_net_small, unprocess"),
         ({"weights": "net.safetensors"}, "'unprocess' has no weights; leave weights=None"),
         ({"camera": "Sony"}, "unknown camera 'Sony'.*Near: Sony .*rawsynth cameras"),
         ({"camera": "missing.toml"}, "missing.toml"),
@@ -318,13 +323,13 @@ def test_the_repr_shows_what_is_fixed() -> None:
 )
 def test_wrong_arguments_are_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        ReverseISP(**arguments)
+        ReverseISP(**{"method": "unprocess", **arguments})
 
 
 @pytest.mark.parametrize("arguments", [{"method": "x"}, {"camera": "x"}, {"cfa": "x"}])
 def test_unknown_names_are_their_own_kind(arguments: dict[str, str]) -> None:
     with pytest.raises(UnknownNameError, match="unknown .* 'x'. (Choose from|Near): "):
-        ReverseISP(**arguments)
+        ReverseISP(**{"method": "unprocess", **arguments})
 
 
 @pytest.mark.parametrize(
@@ -351,7 +356,7 @@ def test_unknown_names_are_their_own_kind(arguments: dict[str, str]) -> None:
 )
 def test_wrong_overrides_are_refused(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        ReverseISP(seed=0).make_params(3, keys=KEYS[:3], overrides=overrides)
+        ReverseISP("unprocess", seed=0).make_params(3, keys=KEYS[:3], overrides=overrides)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +371,7 @@ def test_wrong_overrides_are_refused(overrides: dict[str, Any], message: str) ->
 )
 def test_a_seed_needs_a_key_a_sample(keys: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        ReverseISP(seed=0).make_params(2, keys=keys)
+        ReverseISP("unprocess", seed=0).make_params(2, keys=keys)
 
 
 @pytest.mark.parametrize(
@@ -386,7 +391,7 @@ def test_a_seed_needs_a_key_a_sample(keys: Any, message: str) -> None:
     ],
 )
 def test_wrong_images_are_refused(srgb: Any, message: str) -> None:
-    for call in (ReverseISP(), lambda x: ReverseISP().apply_params(x, make(1))):
+    for call in (ReverseISP("unprocess"), lambda x: ReverseISP("unprocess").apply_params(x, make(1))):
         with pytest.raises(UsageError, match=message):
             call(srgb)
 
@@ -400,4 +405,4 @@ def test_foreign_parameters_are_refused(change: dict[str, str]) -> None:
 @pytest.mark.parametrize("count", [0, 1, 3])
 def test_a_wrong_number_of_parameters_is_refused(count: int) -> None:
     with pytest.raises(UsageError, match=f"2 images need as many parameter entries; got {count}"):
-        ReverseISP().apply_params(photo(batch=2), make(count))
+        ReverseISP("unprocess").apply_params(photo(batch=2), make(count))

@@ -34,13 +34,13 @@ def photograph() -> torch.Tensor:
 
 
 def test_compose_flips_the_scene_before_the_mosaic(v2: ModuleType, photograph: torch.Tensor) -> None:
-    to_raw = ReverseISP(cam_from_srgb=torch.eye(3).tolist(), white_balance=(2.0, 1.6), rgb_gain=1.2)
+    to_raw = ReverseISP("unprocess", cam_from_srgb=torch.eye(3).tolist(), white_balance=(2.0, 1.6), rgb_gain=1.2)
     composed = v2.Compose([v2.RandomHorizontalFlip(1.0), to_raw])
     assert torch.equal(composed(photograph).packed, to_raw(photograph.flip(-1)).packed)
 
 
 def test_compose_takes_batches_and_images_of_v2(v2: ModuleType, photograph: torch.Tensor) -> None:
-    composed = v2.Compose([v2.RandomCrop((64, 96)), ReverseISP(), AddNoise("heteroscedastic_gaussian")])
+    composed = v2.Compose([v2.RandomCrop((64, 96)), ReverseISP("unprocess"), AddNoise("heteroscedastic_gaussian")])
     image = composed(v2.functional.to_image(photograph))
     batch = composed(torch.stack([photograph] * 3))
     assert isinstance(image, RawImage) and image.packed.shape == (4, 32, 48)
@@ -49,4 +49,4 @@ def test_compose_takes_batches_and_images_of_v2(v2: ModuleType, photograph: torc
 
 
 def test_compose_prints_what_is_fixed(v2: ModuleType) -> None:
-    assert "white_balance=(2.0, 1.5)" in repr(v2.Compose([ReverseISP(white_balance=(2.0, 1.5))]))
+    assert "white_balance=(2.0, 1.5)" in repr(v2.Compose([ReverseISP("unprocess", white_balance=(2.0, 1.5))]))

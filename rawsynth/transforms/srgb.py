@@ -1,0 +1,31 @@
+"""What counts as an sRGB image, a batch of them, and the frames that they were cut from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from rawsynth.errors import UsageError
+
+
+def check_srgb(srgb: Tensor) -> None:
+    """Raise UsageError unless this is an sRGB image or batch with even sides."""
+    if not isinstance(srgb, Tensor) or srgb.dim() < 3 or srgb.shape[-3] != 3:
+        what = tuple(srgb.shape) if isinstance(srgb, Tensor) else type(srgb).__name__
+        raise UsageError(f"sRGB is a tensor (..., 3, H, W); got {what}.")
+    if srgb.dtype != torch.uint8 and not srgb.is_floating_point():
+        raise UsageError(f"sRGB is uint8, or float in [0, 1]; got {srgb.dtype}.")
+    if 0 in srgb.shape:
+        raise UsageError(f"there is no image in an empty tensor; got {tuple(srgb.shape)}.")
+    if srgb.shape[-2] % 2 or srgb.shape[-1] % 2:
+        raise UsageError(f"a mosaic has even sides; got {srgb.shape[-2]}x{srgb.shape[-1]}. Crop one row or column.")
+
+
+def check_frame(frame: Tensor, lead: Sequence[int]) -> None:
+    """Raise UsageError unless there is one sRGB frame an image, of any size."""
+    fits = isinstance(frame, Tensor) and frame.dim() >= 3 and (*frame.shape[:-3], frame.shape[-3]) == (*lead, 3)
+    if not fits or (frame.dtype != torch.uint8 and not frame.is_floating_point()) or 0 in frame.shape:
+        what = f"{frame.dtype} {tuple(frame.shape)}" if isinstance(frame, Tensor) else type(frame).__name__
+        raise UsageError(f"frame is sRGB like the images, {(*lead, 3)} by any height and width; got {what}.")
