@@ -15,7 +15,8 @@ darktable continues them by a law of its own.
 
 Needs `darktable-cli` 4.2, `rawtherapee-cli` 5.9 and LibRaw's `dcraw_emu` (Debian 12). The figure `spread` is the
 largest deviation within a patch's middle; `PSNR` that of table against developer on a linearised photograph of
-scikit-image's, enlarged so that demosaicing matters little.
+scikit-image's, enlarged so that demosaicing matters little: 41 to 49 dB (demosaicing alone leaves about 49), but 34
+to 40 for RawTherapee's CIECAM, vibrance and Pop and for darktable's colourfulness.
 """
 
 from __future__ import annotations

@@ -86,13 +86,13 @@ AutoDegreeout=false\nDegreeout=90\nAutoAdapscen=false\nAdaptScene=500\nAutoybsce
 [Directional Pyramid Denoising]\nEnabled=false
 [Color Management]\nInputProfile=(cameraICC)\nToneCurve=false\nOutputProfile=RTv4_sRGB\n"""
 S_CURVE = "1;0;0;0.11;0.09;0.32;0.43;0.66;0.87;1;1;"
+# Not "Pop 3 Skin": it follows the picture (26.9 dB of table against program), nor what is black and white.
 BUNDLED = {
     "film curve low": "Standard Film Curve - ISO Low.pp3",
     "film curve medium": "Standard Film Curve - ISO Medium.pp3",
     "film curve high": "Standard Film Curve - ISO High.pp3",
     "pop 1": "Pop/Pop 1.pp3",
     "pop 2 lab": "Pop/Pop 2 Lab.pp3",
-    "pop 3 skin": "Pop/Pop 3 Skin.pp3",
 }
 OWN = {
     "neutral": "",

@@ -39,9 +39,9 @@ def srgb_decoding(srgb: Tensor) -> Tensor:
 
 def rows_to_one(entries: Tensor) -> Tensor:
     """Make ``(B, 3, 3)`` of ``(B, 6)``: the entries off the diagonal, and a diagonal that has rows sum to 1."""
-    off = torch.zeros(len(entries), 3, 3, dtype=entries.dtype, device=entries.device)
-    off[:, [0, 0, 1, 1, 2, 2], [1, 2, 0, 2, 0, 1]] = entries
-    return off + torch.diag_embed(1 - off.sum(dim=2))
+    a, b, c, d, e, f = entries.unbind(1)
+    rows = [1 - (a + b), a, b, c, 1 - (c + d), d, e, f, 1 - (e + f)]
+    return torch.stack(rows, dim=1).view(-1, 3, 3)
 
 
 def look_up(tables: Tensor, index: Tensor) -> Tensor:

@@ -7,21 +7,20 @@ are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rawsynth.pairs.renderings import Rendering
 
-USUAL = frozenset(
-    {
-        "libraw BT.709", "libraw sRGB", "rawtherapee neutral", "rawtherapee film curve low", "rawtherapee pop 1",
-        "darktable none", "darktable filmic, max RGB", "darktable filmic, RGB power norm",
-        "darktable filmic, modern adaptation", "darktable sigmoid, default", "darktable sigmoid, modern adaptation",
-    }
-)  # fmt: skip
-"""Renderings that developers give unasked; half of the tables drawn are among them."""
+USUAL: Mapping[str, float] = {
+    "libraw BT.709": 4.0, "libraw sRGB": 1.0, "rawtherapee neutral": 1.5, "rawtherapee film curve low": 2.0,
+    "rawtherapee pop 1": 0.5, "darktable none": 0.5, "darktable filmic, max RGB": 1.0,
+    "darktable filmic, RGB power norm": 1.0, "darktable filmic, modern adaptation": 1.0,
+    "darktable sigmoid, default": 1.0, "darktable sigmoid, modern adaptation": 1.0,
+}  # fmt: skip
+"""Renderings that developers give unasked, and how often each is drawn; half of the tables are among them."""
 
 _BENDS = 12
 
@@ -52,9 +51,9 @@ def draw_table(rng: np.random.Generator, renderings: Sequence[Rendering]) -> dic
 
 
 def _draw_rendering(rng: np.random.Generator, renderings: Sequence[Rendering]) -> int:
-    usual = [k for k, r in enumerate(renderings) if r.name in USUAL]
-    if usual and rng.random() < 0.5:
-        return usual[int(rng.integers(len(usual)))]
+    usual = np.array([USUAL.get(r.name, 0.0) for r in renderings])
+    if usual.any() and rng.random() < 0.5:
+        return int(rng.choice(len(usual), p=usual / usual.sum()))
     # Families by equal shares: one developer's many profiles shall not crowd out another's few.
     families = sorted({r.family for r in renderings})
     family = families[int(rng.integers(len(families)))]

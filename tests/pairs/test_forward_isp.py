@@ -95,7 +95,7 @@ def test_no_family_is_crowded_out_and_usual_renderings_are_frequent() -> None:
     count, rng = 3000, scalar_rng(4)
     drawn_tables = [ISP.renderings[p["table"]] for p in (ISP.draw(rng) for _ in range(count)) if p["kind"] == "table"]
     count, names = len(drawn_tables), sorted({r.family for r in ISP.renderings})
-    assert USUAL <= {r.name for r in ISP.renderings}
+    assert set(USUAL) <= {r.name for r in ISP.renderings}
     assert sum(r.name in USUAL for r in drawn_tables) / count > 0.5 - 4 * (0.25 / count) ** 0.5
     for name in names:
         least = 0.5 / len(names)

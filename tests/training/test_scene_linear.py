@@ -43,15 +43,21 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where all of these trainings keep their photographs."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.fixture
-def scene_config(photographs: Path, tmp_path: Path) -> MakeConfig:
+def scene_config(photographs: Path, cache: Path, tmp_path: Path) -> MakeConfig:
     """``scene_config("a", **{"globally.steps": 9})``: a training of seconds, fields by dotted name."""
 
     def make(output: str = "run", **overrides: Any) -> SceneTrainConfig:
         values: dict[str, Any] = {
             "output": storage.join(str(tmp_path), output),
             "data": {
-                "photographs": str(photographs), "cache": str(tmp_path / "cache"), "validation_samples": 3,
+                "photographs": str(photographs), "cache": str(cache), "validation_samples": 3,
                 "validation_share": 0.25, "renderings": ["libraw"], "crop": 32, "points": 8, "workers": 0,
             },
             "model": {"options": OPTIONS},
@@ -63,7 +69,7 @@ def scene_config(photographs: Path, tmp_path: Path) -> MakeConfig:
             *tables, key = name.split(".")
             place = values
             for table in tables:
-                place = place[table]
+                place = place.setdefault(table, {})
             place[key] = value
         return SceneTrainConfig.model_validate(values)
 
@@ -85,7 +91,7 @@ class Killed(BaseException):
     """As sudden as a kill: nothing of the package catches it."""
 
 
-@pytest.mark.parametrize("killed_at", [1, 3, 4, 5, 7])
+@pytest.mark.parametrize("killed_at", [1, 4, 5])
 def test_killed_and_resumed_equals_uninterrupted(
     scene_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, killed_at: int
 ) -> None:
@@ -217,12 +223,12 @@ def test_the_weights_say_where_they_come_from(scene_config: MakeConfig) -> None:
 
 
 def test_it_learns(scene_config: MakeConfig) -> None:
-    options = {"globally.steps": 60, "globally.lr": 1e-2, "locally.steps": 0, "watch.validate_every": 20}
-    config = scene_config(**{**options, "watch.log_every": 20, "watch.save_every": 60, "data.validation_samples": 12})
+    watch = {"watch.validate_every": 4, "watch.log_every": 4, "watch.save_every": 40}
+    stage = {"globally.steps": 40, "globally.lr": 1e-2, "locally.steps": 0, "data.validation_samples": 12}
+    config = scene_config(**stage, **watch)
     train_scene_linear(config, quiet=True)
-    scores = [row["fitted_db"] for row in read_curve(config.output) if row["kind"] == "validation"]
-    losses = [row["loss"] for row in read_curve(config.output) if row["kind"] == "train"]
-    assert len(scores) == 3 and scores[-1] > scores[0] + 0.5 and losses[-1] < losses[0]
+    scores = [row["absolute_db"] for row in read_curve(config.output) if row["kind"] == "validation"]
+    assert len(scores) == 10 and scores[-1] > scores[0] + 0.5
 
 
 def test_a_step_without_finite_gradient_is_left_out(scene_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -286,3 +292,21 @@ def test_start_from_weights(scene_config: MakeConfig) -> None:
     assert all(torch.allclose(before[name], after[name], atol=1e-6) for name in before)
     with pytest.raises(UsageError, match="do not fit model.options"):
         train_scene_linear(scene_config("wider", **{"model.init": init, "model.options": {}}), quiet=True)
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one(scene_config: MakeConfig, tmp_path: Path) -> None:
+    """Each makes half of a batch; gradients are averaged, so only rounding differs."""
+    alone, shared = scene_config("alone"), scene_config("shared")
+    train_scene_linear(alone, quiet=True)
+    file = tmp_path / "c.toml"
+    file.write_text(_as_toml(shared.model_dump(mode="json", exclude_none=True) | {"output": shared.output}))
+    launcher = ("-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", "29527", "-m", "rawsynth")
+    command = [sys.executable, *launcher, "train", str(file), "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("best validation") == 1
+    first, second = (
+        [row["loss"] for row in curve(config.output) if row["kind"] == "train"] for config in (alone, shared)
+    )
+    assert len(first) == 8 and second == pytest.approx(first, rel=1e-3)

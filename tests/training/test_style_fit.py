@@ -54,12 +54,12 @@ def small() -> SceneLinearNet:
 def test_a_known_isp_is_found_from_three_pairs(fresh: SceneLinearNet) -> None:
     """Three photographs developed by a power law; the fourth was never seen."""
     images = photographs(4, 96, 128)
-    pairs = [make_pair(k, power_law(srgb, 1.5, 0.6), srgb) for k, srgb in enumerate(images)]
+    pairs = [make_pair(k, power_law(srgb, 1.2, 0.5), srgb) for k, srgb in enumerate(images)]
     fit = fit_style(fresh, pairs[:3], QUICK)
     assert fit.exposure == "fixed"
     fitted = FittedStyle(fit.style, fit.exposure, "", StyleCard())
     before, after = score(fresh, pairs[3], None), score(fresh, pairs[3], fitted)
-    assert before[0] < 26 and after[0] > 38 and after[1] >= after[0] - 1e-6
+    assert before[0] < 31 and before[1] < 38 and after[0] > 40 and after[1] > 41
 
 
 def test_what_is_saturated_does_not_pull_the_exposure_down(fresh: SceneLinearNet) -> None:
@@ -82,7 +82,7 @@ def exposing_network() -> SceneLinearNet:
     network = SceneLinearNet(code=12, knots=6, hidden=8, local=False)
     with torch.no_grad():
         network.globally.head.weight.zero_()
-        network.globally.head.weight[0] = 3 * torch.randn(12)
+        network.globally.head.weight[0] = 20 * torch.randn(12)
         network.style.join[-1].weight.mul_(6.0)
     return network.eval().requires_grad_(False)
 
@@ -119,7 +119,7 @@ def test_whose_exposure_explains_the_pairs(best: list[float], own: list[float], 
     chosen, spread = choose_exposure(torch.tensor(best), torch.tensor(own))
     assert chosen == expected
     if spread is not None:
-        assert spread == pytest.approx((np.std(best, ddof=1), np.std(np.subtract(best, own), ddof=1)), rel=1e-4)
+        assert spread == pytest.approx((np.std(best, ddof=1), np.std(np.subtract(best, own), ddof=1)), abs=1e-5)
 
 
 def random_pairs(count: int = 3) -> list[StylePair]:
