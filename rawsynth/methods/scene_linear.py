@@ -95,6 +95,7 @@ class SceneLinearMethod(NetworkMethod):
         self.tiling = Tiling()
         self.fitted: FittedStyle | None = None
         self._develop: Callable[..., Tensor] = develop_backwards
+        self._develop_on_cpu = self._develop
 
     @classmethod
     def create(
@@ -174,20 +175,30 @@ class SceneLinearMethod(NetworkMethod):
         style, sites = self.style_of(tensors.get("frame", srgb)), tensors["sites"]
         height, width = srgb.shape[-2:]
         if height * width <= self.tiling.whole_pixels:
-            return self._develop(self.network, srgb, style, sites)
+            develop = self._develop_on_cpu if srgb.device.type == "cpu" else self._develop
+            return develop(self.network, srgb, style, sites)
         # One after the other: memory is for a tile of one image, whatever the batch.
         parts = [self._tiled(srgb[k : k + 1], _row(style, k), sites[k : k + 1]) for k in range(len(srgb))]
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def _tiled(self, srgb: Tensor, style: Style, sites: Tensor) -> Tensor:
+        # Windows at a frame's borders have nine sizes; a CPU would compile each for itself.
+        develop = develop_backwards if srgb.device.type == "cpu" else self._develop
+
         def run(window: Tensor) -> Tensor:
-            return self._develop(self.network, window, style, sites)
+            return develop(self.network, window, style, sites)
 
         return apply_tiled(run, srgb, tile=self.tiling.tile, halo=self.network.halo)
 
     def compile_kernels(self, dynamic: bool | None = None) -> None:
-        """Compile decoding and physics as one; the style, a few small operations on few pixels, stays as it is."""
+        """Compile decoding and physics as one; the style, a few small operations on few pixels, stays as it is.
+
+        On a CPU each size is compiled for itself, up to dynamo's limit of eight, and none with ``dynamic=True``: for
+        sizes that vary, Inductor's C++ backend fails on this network (torch 2.13: ZeroDivisionError in select_tiling).
+        Nor is much lost: what runs uncompiled there is written for it.
+        """
         self._develop = torch.compile(develop_backwards, dynamic=dynamic)
+        self._develop_on_cpu = develop_backwards if dynamic else torch.compile(develop_backwards, dynamic=False)
 
 
 def _unit(srgb: Tensor) -> Tensor:
