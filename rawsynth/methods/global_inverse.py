@@ -135,14 +135,20 @@ class GlobalInverse(nn.Module):
         with torch.autocast(srgb.device.type, enabled=False):
             laws = self.laws(numbers.float())
             table = self._table(laws) if srgb.dtype == torch.uint8 else None
-            if torch.is_grad_enabled() or torch.compiler.is_compiling() or srgb.device.type != "cpu":
+            if torch.is_grad_enabled() or srgb.device.type != "cpu":
                 return self._map(flat, laws, table, dtype).view(srgb.shape)
-            estimate = torch.empty(flat.shape, dtype=torch.float32)
-            block = max(_BLOCK * torch.get_num_threads() // len(flat), 1024)
-            for start in range(0, flat.shape[2], block):
-                part = slice(start, start + block)
-                estimate[:, :, part] = self._map(flat[:, :, part], laws, table, dtype)
-        return estimate.view(srgb.shape)
+            return self._in_blocks(flat, laws, table, dtype).view(srgb.shape)
+
+    # A compiler would run the layers over whole images, through memory, which costs more than it saves.
+    @torch.compiler.disable
+    def _in_blocks(self, srgb: Tensor, laws: Laws, table: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Map ``(B, 3, N)`` by parts that fit a cache."""
+        estimate = torch.empty(srgb.shape, dtype=torch.float32)
+        block = max(_BLOCK * torch.get_num_threads() // len(srgb), 1024)
+        for start in range(0, srgb.shape[2], block):
+            part = slice(start, start + block)
+            estimate[:, :, part] = self._map(srgb[:, :, part], laws, table, dtype)
+        return estimate
 
     def laws(self, numbers: Tensor) -> Laws:
         """Write out what ``(B, length)`` numbers say."""
