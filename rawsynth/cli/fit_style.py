@@ -23,7 +23,8 @@ Exit code 0 if the style was fitted to all pairs that were asked for, 1 if some 
 written, 2 for wrong usage.
 
 examples:
-  rawsynth pairs photos/ pairs/ && rawsynth fit-style pairs/ mycam.safetensors
+  rawsynth pairs photos/ pairs/
+  rawsynth fit-style pairs/ mycam.safetensors
   rawsynth fit-style pairs/ mycam.safetensors --limit 3 --weights my-weights.safetensors
   rawsynth fit-style aim22/train s7.safetensors --white-balance 1.9,1.6 --camera "Samsung Galaxy S7" --cct 5500
   rawsynth generate photos/ corpus/ --style mycam.safetensors
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--layout", default="auto", help="layout of the pairs (default auto)")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the pixels drawn (default 0)")
+    parser.add_argument("--steps", type=_count, metavar="N", help="most steps of each descent (default 40)")
     parser.add_argument("--overwrite", action="store_true", help="replace OUTPUT")
     color = parser.add_argument_group("colour, where the pairs do not state it; what is given here wins")
     color.add_argument("--white-balance", type=_numbers(2), metavar="RED,BLUE", help="gains; green has 1")
@@ -87,16 +89,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _fit(args: argparse.Namespace, method: Any, pairs: Any) -> StyleRun:
+    from dataclasses import replace
+
     from tqdm import tqdm
 
     from rawsynth.training.style_fit import FitOptions
     from rawsynth.training.style_run import folds, run_fit
 
+    options = FitOptions(seed=args.seed)
+    options = options if args.steps is None else replace(options, steps=args.steps)
     fits = 1 + len(folds([pair.scene for pair in pairs]))
     with tqdm(total=fits, unit="fit", disable=args.quiet or not sys.stderr.isatty(), file=sys.stderr) as bar:
         return run_fit(
-            method.network, pairs, weights_digest=method.digest, options=FitOptions(seed=args.seed),
-            camera=args.camera, progress=bar.update,
+            method.network, pairs, weights_digest=method.digest, options=options, camera=args.camera,
+            progress=bar.update,
         )  # fmt: skip
 
 

@@ -205,7 +205,8 @@ def run_job(**job: Any) -> list[dict[str, Any]]:
 
 
 def values_for(source: Path, output: Path, **values: Any) -> dict[str, Any]:
-    return {"input": str(source), "output": str(output), "run": {"threads": 2}, **SHARDS, **values}
+    common = {"run": {"threads": 2}, "method": {"method": "unprocess"}, **SHARDS}
+    return {"input": str(source), "output": str(output), **common, **values}
 
 
 @pytest.mark.slow
@@ -271,7 +272,7 @@ sys.exit(main(sys.argv[1:]))
 def started(series: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     """The command line at work, slowly, with its first shards done."""
     command = [sys.executable, "-c", SLOW_COMMAND, "generate", str(series), str(tmp_path / "corpus")]
-    options = ["--images-per-shard", "2", "--part-size", "12000", "--threads", "1", "--quiet"]
+    options = ["--images-per-shard", "2", "--part-size", "12000", "--threads", "1", "--quiet", "--method", "unprocess"]
     process = subprocess.Popen([*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         while process.poll() is None and not (tmp_path / "corpus/records/images-00001.json").exists():
@@ -312,6 +313,7 @@ def test_an_exception_ends_every_thread(
 
     before = threading.active_count()
     values = {"input": str(series), "output": str(tmp_path / "corpus"), "compute": {"batch_pixels": 1}}
+    values["method"] = {"method": "unprocess"}
     with pytest.raises(error):
         generate(build_config(values), Stopping())
     assert threading.active_count() == before

@@ -31,7 +31,7 @@ def results(events: list[object]) -> list[Result]:
         else:
             dtype, (height, width), count = event  # type: ignore[misc]
             image = np.zeros((3, height, width), dtype)
-            out.append([View(f"k{index}c{c}", image, {}, {}, None) for c in range(count)])
+            out.append([View(f"k{index}c{c}", image, image, {}, {}, None) for c in range(count)])
     return out
 
 
