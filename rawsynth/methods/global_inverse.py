@@ -8,8 +8,9 @@ by luminance). All of it is pointwise, so any tiling is exact.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,10 @@ COMPANDING = 2.0
 _DARK = 1e-5
 # Pixels a thread takes at a time: what the pointwise network holds of them stays in a second-level cache.
 _BLOCK = 8192
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+# Compiled, blocks are unrolled or joined to whole images, which cross memory; that costs more than fusing saves.
+_uncompiled = cast(Callable[[_Function], _Function], torch.compiler.disable)
 
 
 def compand(linear: Tensor) -> Tensor:
@@ -139,8 +144,7 @@ class GlobalInverse(nn.Module):
                 return self._map(flat, laws, table, dtype).view(srgb.shape)
             return self._in_blocks(flat, laws, table, dtype).view(srgb.shape)
 
-    # A compiler would run the layers over whole images, through memory, which costs more than it saves.
-    @torch.compiler.disable
+    @_uncompiled
     def _in_blocks(self, srgb: Tensor, laws: Laws, table: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Map ``(B, 3, N)`` by parts that fit a cache."""
         estimate = torch.empty(srgb.shape, dtype=torch.float32)

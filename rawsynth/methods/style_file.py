@@ -1,7 +1,8 @@
 """Style files: the style of one camera and ISP, fitted to a few of its pairs, for the weights it was fitted with.
 
-A file is safetensors of two small tensors, ``code`` and ``numbers``. Its one metadata entry, ``style``, is JSON with
-``format``, ``weights_digest``, ``exposure``, ``card`` and ``sha256`` over these four and the tensors.
+A file is safetensors of small tensors, ``code``, ``numbers`` and perhaps ``at_white``. Its one metadata entry,
+``style``, is JSON with ``format``, ``weights_digest``, ``exposure``, ``card``, and ``sha256`` over these and the
+tensors.
 """
 
 from __future__ import annotations
@@ -66,12 +67,15 @@ class FittedStyle:
             ``numbers``.
         weights_digest: checksum of the weights that the style belongs to.
         card: where it comes from.
+        at_white: ``(1, 6)`` or ``None``. An ISP cuts off what is brighter than white, so what white was differs from
+            frame to frame; the curves' ends keep how far a frame's own lie from these, the mean of the fitted pairs.
     """
 
     style: Style
     exposure: Exposure
     weights_digest: str
     card: StyleCard
+    at_white: Tensor | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -89,22 +93,39 @@ class FittedStyle:
         wanted = network.globally.length
         if numbers.shape[1] != wanted:
             raise UsageError(f"a style of {numbers.shape[1]} numbers for a network that takes {wanted}.")
-        if self.exposure == "fixed":
-            return Style(code, numbers)
-        return Style(code, with_exposure(numbers, numbers[:, 0] + own_exposure(network, frame, numbers)))
+        if self.at_white is not None:
+            own = network.encode_style(frame).numbers
+            numbers = numbers + own_at_white(network, own, self.at_white.to(frame.device))
+        if self.exposure == "frame":
+            numbers = with_exposure(numbers, numbers[:, 0] + own_exposure(network, frame, numbers))
+        return Style(code, numbers)
 
     def _stated(self) -> dict[str, Any]:
         card = self.card.model_dump(mode="json")
         return {"format": FORMAT, "weights_digest": self.weights_digest, "exposure": self.exposure, "card": card}
 
     def _tensors(self) -> dict[str, Tensor]:
-        held = {"code": self.style.code, "numbers": self.style.numbers}
-        return {name: tensor.detach().cpu().float().contiguous() for name, tensor in held.items()}
+        held = {"code": self.style.code, "numbers": self.style.numbers, "at_white": self.at_white}
+        return {name: each.detach().cpu().float().contiguous() for name, each in held.items() if each is not None}
 
 
 def with_exposure(numbers: Tensor, exposure: Tensor) -> Tensor:
     """Return ``(B, length)`` numbers with their exposures, which come first, replaced by ``(B,)``."""
     return torch.cat([exposure[:, None], numbers[:, 1:]], dim=1)
+
+
+def curve_ends(network: SceneLinearNet) -> list[int]:
+    """Return the places among the numbers of the last two steps of each channel's curve, which lead to white."""
+    steps = network.globally.knots - 1
+    return [1 + channel * steps + step for channel in range(3) for step in (steps - 2, steps - 1)]
+
+
+def own_at_white(network: SceneLinearNet, own: Tensor, mean: Tensor) -> Tensor:
+    """Return ``(B, length)``: how far frames' own numbers lie from a ``(1, 6)`` mean at the curves' ends; else 0."""
+    places = curve_ends(network)
+    out = torch.zeros_like(own)
+    out[:, places] = own[:, places] - mean
+    return out
 
 
 def own_exposure(network: SceneLinearNet, frame: Tensor, numbers: Tensor) -> Tensor:
@@ -184,12 +205,15 @@ def _stated_by(data: bytes) -> dict[str, Any] | None:
 
 
 def _fitted(tensors: dict[str, Tensor], stated: dict[str, Any]) -> FittedStyle:
-    style = Style(tensors["code"], tensors["numbers"])
-    for tensor in (style.code, style.numbers):
+    style, at_white = Style(tensors["code"], tensors["numbers"]), tensors.get("at_white")
+    for tensor in tensors.values():
         if tensor.dim() != 2 or len(tensor) != 1 or tensor.dtype != torch.float32:
             raise ValueError(f"wanted float32 (1, n), got {tensor.dtype} {tuple(tensor.shape)}")
         if not bool(tensor.isfinite().all()):
             raise ValueError("it holds NaN or infinity")
     if stated["exposure"] not in ("fixed", "frame"):
         raise ValueError(f"exposure is 'fixed' or 'frame', got {stated['exposure']!r}")
-    return FittedStyle(style, stated["exposure"], str(stated["weights_digest"]), StyleCard(**stated["card"]))
+    if at_white is not None and at_white.shape[1] != 6:
+        raise ValueError(f"at_white has 6 numbers, got {at_white.shape[1]}")
+    card = StyleCard(**stated["card"])
+    return FittedStyle(style, stated["exposure"], str(stated["weights_digest"]), card, at_white)

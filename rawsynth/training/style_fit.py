@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from rawsynth.methods.global_inverse import expand
 from rawsynth.methods.rst_isp_net_small import SceneLinearNet, Style
-from rawsynth.methods.style_file import Exposure, own_exposure, with_exposure
+from rawsynth.methods.style_file import Exposure, curve_ends, own_at_white, own_exposure, with_exposure
 from rawsynth.training.style_pairs import Quads, StylePair, draw_quads
-
-LocalCode = Literal["moved", "read"]
 
 _SATURATED, _WHITE = 0.99, 0.995
 _FLOOR = 1e-5
-_LOOKED_AT_SIDE = 256
 
 
 @dataclass(frozen=True)
@@ -53,22 +49,22 @@ class Fit:
         exposure: fixed, or the frame's own.
         spread_ev: standard deviation of the pairs' best exposures, and of their distances from the frames' own;
             ``None`` for one pair.
-        local_code: whether the local part takes the code that the fit moved, or the mean of what the network reads.
+        at_white: ``(1, 6)``, as of a fitted style.
     """
 
     style: Style
     exposure: Exposure
     spread_ev: tuple[float, float] | None
-    local_code: LocalCode
+    at_white: Tensor
 
 
 def fit_style(network: SceneLinearNet, pairs: Sequence[StylePair], options: FitOptions = FitOptions()) -> Fit:
     """Fit the style to pairs.
 
-    The start is the mean of the styles that the network reads from the pairs. What moves is the code, which takes the
+    The start is the mean of the styles that the network reads from the pairs. What moves is a code, which takes the
     global part's numbers along through the network's own head, and a correction of the numbers; both are pulled to the
-    start. Saturated sites count as far as they are estimated below saturation. The local part is not fitted: it takes
-    the moved code or that of the start, whichever leaves the smaller error.
+    start. Saturated sites count as far as they are estimated below saturation. The local part is not fitted: its code
+    stays that of the start, since a code that moves for the sake of the numbers only misleads it.
 
     Args:
         network: with its weights, in evaluation mode; nothing of it changes.
@@ -78,25 +74,24 @@ def fit_style(network: SceneLinearNet, pairs: Sequence[StylePair], options: FitO
     quads = draw_quads(pairs, -(-options.quads // len(pairs)), seed=options.seed)
     frames = [pair.frame[None].float() / 255 for pair in pairs]
     with torch.no_grad():
-        codes = torch.cat([network.encode_style(frame).code for frame in frames])
-    search = _Search(network, quads, codes.mean(dim=0, keepdim=True), options)
+        read = [network.encode_style(frame) for frame in frames]
+        codes, numbers = (torch.cat(parts) for parts in ([r.code for r in read], [r.numbers for r in read]))
+    at_white = numbers[:, curve_ends(network)].mean(dim=0, keepdim=True)
+    varied = own_at_white(network, numbers, at_white)
+    search = _Search(network, quads, codes.mean(dim=0, keepdim=True), varied, options)
     search.run()
-    numbers, exposures = search.numbers().detach(), search.exposures.detach()
+    best, numbers = search.exposures.detach(), search.numbers().detach()
     with torch.no_grad():
-        own = torch.cat([own_exposure(network, frame, numbers) for frame in frames])
-    exposure, spread = choose_exposure(exposures, own)
+        own = torch.cat([own_exposure(network, *each) for each in zip(frames, torch.split(numbers, 1), strict=True)])
+    exposure, spread = choose_exposure(best, own)
     if exposure == "fixed":
         search.share_exposure()
         search.run()
-        exposures = search.exposures.detach().expand(len(pairs))
-        kept = exposures[:1]
+        kept = search.exposures.detach()
     else:
-        kept = (exposures - own).mean()[None]
-    numbers = search.numbers().detach()
-    code, local_code = choose_code(network, pairs, {"moved": search.code().detach(), "read": search.start}, [
-        with_exposure(numbers, each[None]) for each in exposures
-    ])
-    return Fit(Style(code, with_exposure(numbers, kept)), exposure, spread, local_code)
+        kept = (best - own).mean()[None]
+    common = (search.numbers() - varied)[:1].detach()
+    return Fit(Style(search.start, with_exposure(common, kept)), exposure, spread, at_white)
 
 
 def choose_exposure(best: Tensor, own: Tensor) -> tuple[Exposure, tuple[float, float] | None]:
@@ -115,30 +110,6 @@ def choose_exposure(best: Tensor, own: Tensor) -> tuple[Exposure, tuple[float, f
     return ("frame" if frame < fixed else "fixed"), (fixed, frame)
 
 
-def choose_code(
-    network: SceneLinearNet, pairs: Sequence[StylePair], codes: Mapping[LocalCode, Tensor], numbers: Sequence[Tensor]
-) -> tuple[Tensor, LocalCode]:
-    """Return the ``(1, code)`` with which the local part leaves the smallest error, and its name.
-
-    Args:
-        network: whose local part is tried.
-        pairs: to try it on, each in its middle.
-        codes: to choose from; the first wins where all are the same.
-        numbers: ``(1, length)`` of each pair.
-    """
-    errors: dict[LocalCode, float] = {}
-    for name, code in codes.items():
-        logs = []
-        for pair, each in zip(pairs, numbers, strict=True):
-            srgb, raw = pair.middle(_LOOKED_AT_SIDE)
-            with torch.no_grad():
-                planes = sensor_planes(network, srgb, Style(code, each), pair.rows)
-            logs.append(torch.log10(_shortfall(planes, raw).square().mean() + _FLOOR))
-        errors[name] = float(torch.stack(logs).mean())
-    best = min(errors, key=lambda name: errors[name])
-    return codes[best], best
-
-
 def sensor_planes(network: SceneLinearNet, srgb: Tensor, style: Style, rows: Tensor) -> Tensor:
     """Return ``(4, h/2, w/2)`` RAW, not clipped, of ``(1, 3, h, w)`` sRGB; ``rows`` as of a :class:`StylePair`."""
     return torch.einsum("sc,cshw->shw", rows, network.decode_sites(srgb, style)[0])
@@ -147,8 +118,10 @@ def sensor_planes(network: SceneLinearNet, srgb: Tensor, style: Style, rows: Ten
 class _Search:
     """The parameters that move, and the loss over them."""
 
-    def __init__(self, network: SceneLinearNet, quads: Quads, start: Tensor, options: FitOptions) -> None:
-        self.network, self.quads, self.start, self.options = network, quads, start, options
+    def __init__(
+        self, network: SceneLinearNet, quads: Quads, start: Tensor, varied: Tensor, options: FitOptions
+    ) -> None:
+        self.network, self.quads, self.start, self.varied, self.options = network, quads, start, varied, options
         self.below_white = (quads.srgb.amax(dim=1) < _WHITE).float()
         self.move = torch.zeros_like(start, requires_grad=True)
         first = network.globally.parameters_of(start).detach()
@@ -156,13 +129,10 @@ class _Search:
         self.exposures = first[:, 0].repeat(len(quads.raw)).requires_grad_()
         self.parameters = [self.move, self.change, self.exposures]
 
-    def code(self) -> Tensor:
-        """Return the ``(1, code)`` style code."""
-        return self.start + self.move
-
     def numbers(self) -> Tensor:
-        """Return the ``(1, length)`` numbers; their exposure is not used."""
-        return self.network.globally.parameters_of(self.code()) + self.change
+        """Return the pairs' ``(B, length)`` numbers, which differ where white is; their exposures are not used."""
+        common = self.network.globally.parameters_of(self.start + self.move) + self.change
+        return common + self.varied
 
     def share_exposure(self) -> None:
         """Go on with one exposure for all pairs."""
@@ -186,7 +156,7 @@ class _Search:
     def loss(self) -> Tensor:
         """Return the mean over pairs of the log of their errors, and the pulls."""
         batch = len(self.quads.raw)
-        numbers = with_exposure(self.numbers().expand(batch, -1), self.exposures.expand(batch))
+        numbers = with_exposure(self.numbers(), self.exposures.expand(batch))
         light = expand(self.network.globally(self.quads.srgb, numbers))
         sites = torch.einsum("bcns,bsc->bns", light, self.quads.rows)
         terms = (

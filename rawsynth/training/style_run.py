@@ -83,11 +83,11 @@ def run_fit(
     """
     whole = fit_style(network, pairs, options)
     progress(1)
-    base = FittedStyle(whole.style, whole.exposure, weights_digest, StyleCard())
+    base = FittedStyle(whole.style, whole.exposure, weights_digest, StyleCard(), whole.at_white)
     outside: dict[int, Decibel] = {}
     for fold in folds([pair.scene for pair in pairs]):
         fit = fit_style(network, [pair for k, pair in enumerate(pairs) if k not in fold], options)
-        style = replace(base, style=fit.style, exposure=fit.exposure)
+        style = replace(base, style=fit.style, exposure=fit.exposure, at_white=fit.at_white)
         outside |= {k: score(network, pairs[k], style) for k in fold}
         progress(1)
     scores = tuple(
@@ -98,7 +98,7 @@ def run_fit(
         camera=camera or next((pair.camera for pair in pairs if pair.camera), None),
         pairs=[row.to_json() for row in scores],
         metrics=means(scores) | {"measured_on": "RAW of the pairs, [0, 1], at most 512x512 pixels of each"},
-        recipe={"options": vars(options), "exposure_spread_ev": whole.spread_ev, "local_code": whole.local_code},
+        recipe={"options": vars(options), "exposure_spread_ev": whole.spread_ev},
     )
     return StyleRun(replace(base, card=card), scores, whole)
 

@@ -58,9 +58,15 @@ def weights(folder: Path) -> str:
     return str(folder / "small.safetensors")
 
 
+@pytest.fixture
+def fit(cli: Cli, weights: str) -> Cli:
+    """``fit(PAIRS, OUTPUT, ...)`` with the small network, in few steps."""
+    return lambda *args: cli("fit-style", *args, "--weights", weights, "--steps", "4")
+
+
 def test_a_style_file_and_a_table(cli: Cli, folder: Path, weights: str, tmp_path: Path) -> None:
     output = tmp_path / "mine.safetensors"
-    done = cli("fit-style", folder / "pairs.tar", output, "--weights", weights)
+    done = cli("fit-style", folder / "pairs.tar", output, "--weights", weights, "--steps", "12")
     assert (done.code, done.err) == (0, "")
     lines = done.out.splitlines()
     assert lines[0] == "| absolute / exposure-fitted PSNR, dB | before | after | its scene left out |"
@@ -81,43 +87,43 @@ def test_a_style_file_and_a_table(cli: Cli, folder: Path, weights: str, tmp_path
     assert means["exposure_fitted_psnr"]["value"] == pytest.approx(metrics["after_db"][1], abs=0.02)
 
 
-def test_the_card_as_json(cli: Cli, folder: Path, weights: str, tmp_path: Path) -> None:
+def test_the_card_as_json(fit: Cli, folder: Path, weights: str, tmp_path: Path) -> None:
     output = tmp_path / "mine.safetensors"
-    done = cli("fit-style", folder / "pairs.tar", output, "--weights", weights, "--json", "--limit", "2")
+    done = fit(folder / "pairs.tar", output, "--json", "--limit", "2")
     content = json.loads(done.out)
     assert done.code == 0 and "2 pairs only" in done.err
     assert content["digest"] == load_style(output).digest and len(content["pairs"]) == 2
     assert content["weights_digest"] == ReverseISP("rst_isp_net_small", weights).method.digest
 
 
-def test_one_pair_is_enough_and_said_to_be_few(cli: Cli, weights: str, tmp_path: Path) -> None:
+def test_one_pair_is_enough_and_said_to_be_few(fit: Cli, tmp_path: Path) -> None:
     pairs = write_pairs(tmp_path / "one.tar", 1)
-    done = cli("fit-style", pairs, tmp_path / "mine.safetensors", "--weights", weights)
+    done = fit(pairs, tmp_path / "mine.safetensors")
     assert done.code == 0 and "1 pair only" in done.err and "| - |" in done.out
 
 
-def test_a_misaligned_pair_is_left_out_and_the_exit_code_says_so(cli: Cli, weights: str, tmp_path: Path) -> None:
+def test_a_misaligned_pair_is_left_out_and_the_exit_code_says_so(fit: Cli, tmp_path: Path) -> None:
     pairs = write_pairs(tmp_path / "pairs.tar", shifted=1)
-    done = cli("fit-style", pairs, tmp_path / "mine.safetensors", "--weights", weights)
+    done = fit(pairs, tmp_path / "mine.safetensors")
     assert done.code == 1 and "p1: left out: its sRGB lies -4 rows" in done.err
     assert [row["key"] for row in load_style(tmp_path / "mine.safetensors").card.pairs] == ["p0", "p2"]
 
 
-def test_color_from_the_command_line(cli: Cli, weights: str, tmp_path: Path) -> None:
+def test_color_from_the_command_line(fit: Cli, tmp_path: Path) -> None:
     pairs = write_pairs(tmp_path / "pairs.tar", cam_from_srgb=None, white_balance=None, camera=None)
     output, matrix = tmp_path / "mine.safetensors", ",".join(str(v) for row in MATRIX for v in row)
-    refused = cli("fit-style", pairs, output, "--weights", weights)
+    refused = fit(pairs, output)
     assert refused.code == 2 and "pair p0 states no white_balance" in refused.err and not output.exists()
     stated = ("--white-balance", "2,1.75", "--cam-from-srgb", matrix)
-    assert cli("fit-style", pairs, output, "--weights", weights, *stated).code == 0
+    assert fit(pairs, output, *stated).code == 0
     named = ("--camera", "Canon EOS 5D Mark IV", "--cct", "5500", "--overwrite")
-    assert cli("fit-style", pairs, output, "--weights", weights, *named).code == 0
+    assert fit(pairs, output, *named).code == 0
     assert load_style(output).card.camera == "Canon EOS 5D Mark IV"
 
 
-def test_two_cameras(cli: Cli, weights: str, tmp_path: Path) -> None:
+def test_two_cameras(fit: Cli, tmp_path: Path) -> None:
     pairs = write_pairs(tmp_path / "pairs.tar", camera=lambda index: ("Mine", "Yours")[index % 2])
-    done = cli("fit-style", pairs, tmp_path / "mine.safetensors", "--weights", weights)
+    done = fit(pairs, tmp_path / "mine.safetensors")
     assert done.code == 2 and "Mine, Yours" in done.err
 
 
@@ -150,11 +156,11 @@ def test_wrong_usage(cli: Cli, folder: Path, weights: str, args: list[str], word
     assert not (folder / "s.safetensors").exists()
 
 
-def test_what_cannot_be_reached(cli: Cli, weights: str, folder: Path, tmp_path: Path) -> None:
-    missing = cli("fit-style", tmp_path / "nowhere", tmp_path / "s.safetensors", "--weights", weights)
+def test_what_cannot_be_reached(fit: Cli, folder: Path, tmp_path: Path) -> None:
+    missing = fit(tmp_path / "nowhere", tmp_path / "s.safetensors")
     assert missing.code == 1 and "nowhere" in missing.err
     (tmp_path / "file").write_bytes(b"")
-    unwritable = cli("fit-style", folder / "pairs.tar", tmp_path / "file/s.safetensors", "--weights", weights)
+    unwritable = fit(folder / "pairs.tar", tmp_path / "file/s.safetensors")
     assert unwritable.code == 1 and str(tmp_path / "file") in unwritable.err
 
 

@@ -36,7 +36,10 @@ def test_what_is_written_comes_back(memory: fsspec.AbstractFileSystem, fitted: F
     found = load_style("memory://mine.safetensors")
     assert torch.equal(found.style.code, fitted.style.code) and torch.equal(found.style.numbers, fitted.style.numbers)
     assert (found.exposure, found.weights_digest, found.card) == ("fixed", "a" * 64, fitted.card)
-    assert found.digest == fitted.digest
+    assert found.digest == fitted.digest and found.at_white is None
+    with_white = replace(fitted, at_white=torch.arange(6.0)[None])
+    save_style("memory://white.safetensors", with_white)
+    assert torch.equal(torch.arange(6.0)[None], torch.as_tensor(load_style("memory://white.safetensors").at_white))
     save_style("memory://mine.safetensors", found)
     assert memory.cat("/mine.safetensors") == first and len(first) < 8000
 
@@ -49,8 +52,9 @@ def test_everything_is_in_the_digest(fitted: FittedStyle) -> None:
         replace(fitted, exposure="frame"),
         replace(fitted, weights_digest="b" * 64),
         replace(fitted, card=StyleCard(camera="Another")),
+        replace(fitted, at_white=torch.zeros(1, 6)),
     ]
-    assert len({fitted.digest, *(other.digest for other in others)}) == 6
+    assert len({fitted.digest, *(other.digest for other in others)}) == 7
 
 
 def rewritten(change: Callable[[bytes], bytes]) -> Callable[[Path, FittedStyle], None]:
@@ -81,6 +85,7 @@ DAMAGED: list[tuple[str, Callable[[Path, FittedStyle], Any], str]] = [
     ("plain tensors", lambda path, fitted: path.write_bytes(save_tensors({"code": torch.zeros(1, 4)})), "no style"),
     ("weights", lambda path, fitted: save_small_network(path.parent, name=path.name), "no style"),
     ("NaN", tensors_of(code=torch.full((1, 12), torch.nan)), "NaN"),
+    ("five at white", lambda path, fitted: save_style(str(path), replace(fitted, at_white=torch.zeros(1, 5))), "6"),
     ("two styles", tensors_of(numbers=torch.zeros(2, 40)), "wanted float32 (1, n)"),
 ]
 
@@ -113,7 +118,7 @@ def test_a_fixed_style_is_the_same_for_every_frame(network: SceneLinearNet, fitt
 def test_a_frames_own_exposure_keeps_the_level_that_the_network_sees(
     network: SceneLinearNet, fitted: FittedStyle
 ) -> None:
-    """Light without the local part: its mean over pixels that are not white is the network's, times two to the offset."""
+    """Light without the local part: its mean below white is the network's, times two to the offset."""
     pointwise = SceneLinearNet(**CONFIG, local=False).eval()
     pointwise.load_state_dict({k: v for k, v in state().items() if not k.startswith("locally.")})
     frames = photographs(4, 96, 96).float() / 255
@@ -125,7 +130,8 @@ def test_a_frames_own_exposure_keeps_the_level_that_the_network_sees(
     dark = (frames.amax(dim=1, keepdim=True) < 0.98).float()
     ratios = (made * dark).sum((1, 2, 3)) / (seen * dark).sum((1, 2, 3))
     assert ratios.tolist() == pytest.approx([2**0.75] * 4, rel=1e-3)
-    assert len(set(style.numbers[:, 0].tolist())) == 4 and torch.equal(style.numbers[:, 1:], numbers[:, 1:].expand(4, -1))
+    assert len(set(style.numbers[:, 0].tolist())) == 4
+    assert torch.equal(style.numbers[:, 1:], numbers[:, 1:].expand(4, -1))
 
 
 def test_a_style_of_another_networks_size_is_refused(network: SceneLinearNet, fitted: FittedStyle) -> None:

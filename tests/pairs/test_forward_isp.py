@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -213,3 +215,18 @@ def test_the_range_is_broad() -> None:
         means.append(float(made.float().mean()))
     assert max(means) - min(means) > 60
     assert of_kind("automatic")["kind"] == "automatic"
+
+
+# ---- in words ----
+
+
+def test_the_blocks_of_its_document_run() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "forward-isp.md").read_text("utf-8")
+    names: dict[str, Any] = {}
+    for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+        exec(compile(block, "docs/forward-isp.md", "exec"), names)
+    assert names["srgb"].shape == (3, 480, 640) and names["srgb"].dtype == torch.uint8
+    faded = names["faded"]
+    assert names["isp"].renderings[-1] is faded
+    wanted = apply_table(torch.full((1, 3, 1, 1), 0.5), faded.table[None])
+    torch.testing.assert_close(wanted, torch.full((1, 3, 1, 1), 0.05 + 0.95 * 0.5 ** (1 / 2.2)), atol=2e-3, rtol=0)

@@ -13,7 +13,7 @@ from torch import Tensor
 from rawsynth.methods.rst_isp_net_small import SceneLinearNet, Style
 from rawsynth.methods.style_file import FittedStyle, StyleCard
 from rawsynth.raw.cfa import mosaic
-from rawsynth.training.style_fit import FitOptions, choose_code, choose_exposure, fit_style, sensor_planes
+from rawsynth.training.style_fit import Fit, FitOptions, choose_exposure, fit_style, sensor_planes
 from rawsynth.training.style_pairs import StylePair
 from rawsynth.training.style_run import folds, means, run_fit, score
 from rawsynth.transforms import ReverseISP
@@ -33,6 +33,10 @@ def make_pair(index: int, light: Tensor, srgb: Tensor) -> StylePair:
 
 def power_law(srgb: Tensor, power: float, gain: float) -> Tensor:
     return gain * (srgb.float() / 255) ** power
+
+
+def as_file(fit: Fit) -> FittedStyle:
+    return FittedStyle(fit.style, fit.exposure, "", StyleCard(), fit.at_white)
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ def test_a_known_isp_is_found_from_three_pairs(fresh: SceneLinearNet) -> None:
     pairs = [make_pair(k, power_law(srgb, 1.2, 0.5), srgb) for k, srgb in enumerate(images)]
     fit = fit_style(fresh, pairs[:3], QUICK)
     assert fit.exposure == "fixed"
-    fitted = FittedStyle(fit.style, fit.exposure, "", StyleCard())
+    fitted = as_file(fit)
     before, after = score(fresh, pairs[3], None), score(fresh, pairs[3], fitted)
     assert before[0] < 31 and before[1] < 38 and after[0] > 40 and after[1] > 41
 
@@ -71,7 +75,7 @@ def test_what_is_saturated_does_not_pull_the_exposure_down(fresh: SceneLinearNet
         pairs.append(make_pair(k, light, srgb))
     assert sum(float((pair.raw >= 1).float().mean()) for pair in pairs) / 3 > 0.1
     fit = fit_style(fresh, pairs, FitOptions(quads=1500, steps=30, numbers_pull=1.0, code_pull=1.0))
-    fitted = FittedStyle(fit.style, "fixed", "", StyleCard())
+    fitted = as_file(fit)
     # With all else pulled back hard, what is left to the fit is the exposure.
     assert score(fresh, pairs[0], fitted)[0] > 40
 
@@ -103,7 +107,7 @@ def test_an_isp_that_exposes_each_frame_keeps_the_frames_own_exposure() -> None:
     fit = fit_style(network, pairs[:3], QUICK)
     assert fit.exposure == "frame" and fit.spread_ev is not None and fit.spread_ev[0] > 0.1 > 10 * fit.spread_ev[1]
     assert float(fit.style.numbers[0, 0]) == pytest.approx(0.7, abs=0.03)
-    assert score(network, pairs[3], FittedStyle(fit.style, "frame", "", StyleCard()))[0] > 45
+    assert score(network, pairs[3], as_file(fit))[0] > 45
 
 
 EXPOSURES: list[tuple[str, list[float], list[float], str]] = [
@@ -143,13 +147,19 @@ def test_a_strong_pull_keeps_all_but_the_exposure(small: SceneLinearNet) -> None
     assert torch.allclose(fit.style.numbers[:, 1:], small.globally.parameters_of(start)[:, 1:], atol=1e-2)
 
 
-def test_the_code_with_the_smaller_error_goes_to_the_local_part(small: SceneLinearNet) -> None:
-    srgb = photographs(1)
-    own = small.encode_style(srgb.float() / 255)
-    pair = make_pair(0, small.decode(srgb.float() / 255, own)[0], srgb[0])
-    wrong = own.code + 1.0
-    assert choose_code(small, [pair], {"moved": wrong, "read": own.code}, [own.numbers])[1] == "read"
-    assert choose_code(small, [pair], {"moved": own.code, "read": wrong}, [own.numbers])[1] == "moved"
+def test_white_stays_the_frames_own(small: SceneLinearNet) -> None:
+    """Pulled back hard, a style is the mean of the pairs' own; the ends of the curves are the frame's."""
+    steps = CONFIG["knots"] - 1
+    ends = [1 + channel * steps + step for channel in range(3) for step in (steps - 2, steps - 1)]
+    small.globally.head.weight[ends] *= 100
+    pairs = random_pairs()
+    frames = torch.stack([pair.frame for pair in pairs]).float() / 255
+    own = small.encode_style(frames).numbers
+    fit = fit_style(small, pairs, FitOptions(quads=300, steps=10, code_pull=1e6, numbers_pull=1e6))
+    made = as_file(fit).for_frame(small, frames).numbers
+    others = [place for place in range(1, own.shape[1]) if place not in ends]
+    assert torch.allclose(made[:, ends], own[:, ends], atol=2e-2) and float(own[:, ends].std(dim=0).min()) > 0.05
+    assert torch.allclose(made[:, others], own[:, others].mean(dim=0).expand(3, -1), atol=1e-2)
 
 
 def test_what_is_fitted_is_what_the_method_makes(small: SceneLinearNet, tmp_path: Any) -> None:
