@@ -23,7 +23,7 @@ _DARK = 1e-5
 _BLOCK = 8192
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
-# Compiled, blocks are unrolled or joined to whole images, which cross memory; that costs more than fusing saves.
+# A compiler would run the layers over whole images, through memory, which costs more than fusing saves.
 _uncompiled = cast(Callable[[_Function], _Function], torch.compiler.disable)
 
 
