@@ -1,6 +1,6 @@
 """What a frame's pixels say about the ISP that made them: low-rank Gram statistics and a look at a thumbnail.
 
-RST-ISP-Net (Zoetgnande et al., AIM 2022) reads its style from the full Gram matrix of every block's input, which costs
+RST-ISP-Net (Kinli et al., ECCVW 2022) reads its style from the full Gram matrix of every block's input, which costs
 78.6 of its 86.3 million parameters. Here the Gram is of sixteen learned directions, its upper triangle has 136 entries,
 and it is taken where an ISP shows most: of functions of single pixels' colours (a tone curve, a matrix and a clipping
 point are laws about colours, not about textures), and of a small convolutional look at the frame.
@@ -17,6 +17,10 @@ from torch.nn import functional as F
 
 GRID = 96
 """The style is read from so many rows and columns of pixels, whatever the size of the frame."""
+_LEVELS, _BRIGHTNESSES = 32, 16
+_FEW = 8.0
+COLOR_STATISTICS = 3 * _LEVELS + 3 * 3 * _BRIGHTNESSES + 12
+"""How many numbers :func:`color_statistics` gives."""
 
 
 def sample_grid(frame: Tensor, side: int = GRID) -> Tensor:
@@ -70,7 +74,7 @@ class StyleEncoder(nn.Module):
         width: int = 64,
         channels: Sequence[int] = (24, 48, 96),
         rank: int = 16,
-        hidden: int = 320,
+        hidden: int = 384,
         code: int = 128,
     ) -> None:
         super().__init__()
@@ -82,24 +86,64 @@ class StyleEncoder(nn.Module):
             before = after
         self.stages = nn.ModuleList(stages)
         self.grams = nn.ModuleList([LowRankGram(after, rank) for after in channels])
-        found = self.pixel_gram.features + width + 12 + sum(cast(LowRankGram, g).features for g in self.grams)
+        found = self.pixel_gram.features + width + sum(cast(LowRankGram, g).features for g in self.grams)
+        self.norm = nn.LayerNorm(COLOR_STATISTICS)
         self.join = nn.Sequential(
-            nn.Linear(found, hidden), nn.SiLU(), nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, code)
-        )
+            nn.Linear(found + COLOR_STATISTICS, hidden), nn.SiLU(),
+            nn.Linear(hidden, hidden), nn.SiLU(),
+            nn.Linear(hidden, hidden), nn.SiLU(),
+            nn.Linear(hidden, code),
+        )  # fmt: skip
 
     def forward(self, frame: Tensor) -> Tensor:
         """Return ``(B, code)`` of frames ``(B, 3, H, W)`` float sRGB in [0, 1]."""
         grid = sample_grid(frame)
-        colors = grid[..., ::2, ::2].flatten(2).transpose(1, 2)
+        colors = grid[..., ::3, ::3].flatten(2).transpose(1, 2)
         # The squares let few units bend where curves bend most: in shadows and towards white.
         pixels = self.pixels(torch.cat([colors, colors * colors], dim=2) * 2 - 1)
-        found = [self.pixel_gram(pixels), pixels.mean(dim=1).float(), clipping(grid)]
+        found = [self.pixel_gram(pixels), pixels.mean(dim=1).float(), self.norm(color_statistics(grid))]
         x = F.avg_pool2d(grid, 2) * 2 - 1
         for stage, gram in zip(self.stages, self.grams, strict=True):
             x = stage(x)
             found.append(gram(x.flatten(2).transpose(1, 2)))
         code: Tensor = self.join(torch.cat(found, dim=1))
         return code
+
+
+def color_statistics(grid: Tensor) -> Tensor:
+    """Return what tells of curves: ``(B, COLOR_STATISTICS)`` of ``(B, 3, H, W)`` float sRGB in [0, 1].
+
+    Histograms by channel; by brightness, how many pixels there are, how colourful they are, how far red is from blue,
+    and how much brightness and colour change to the next pixels: in linear light contrasts hardly depend on
+    brightness, so that their course tells of the slope of a curve; shares at and near black and white.
+    """
+    batch, thin = len(grid), grid[..., ::2, ::2].flatten(2)
+    found = [_hats(thin, _LEVELS).mean(dim=3).sqrt().flatten(1) * 2]
+    brightness, pixels = grid.mean(dim=1), grid.flatten(2)
+    spread = pixels.amax(dim=1) - pixels.amin(dim=1)
+    found.append(_by_brightness(brightness.flatten(1), [spread, pixels[:, 0] - pixels[:, 2]], 4.0))
+    for axis in (2, 3):
+        ahead, here = grid.narrow(axis, 1, grid.shape[axis] - 1), grid.narrow(axis, 0, grid.shape[axis] - 1)
+        step = (ahead - here).flatten(2)
+        between = (ahead + here).mean(dim=1).flatten(1) / 2
+        found.append(
+            _by_brightness(between, [step.mean(dim=1).abs(), step.amax(dim=1) - step.amin(dim=1)], 10.0)
+        )
+    return torch.cat([*found, clipping(grid)], dim=1).view(batch, COLOR_STATISTICS)
+
+
+def _hats(values: Tensor, count: int) -> Tensor:
+    """Return ``(..., count, N)`` memberships of ``(..., N)`` values in [0, 1] in overlapping triangular bins."""
+    levels = torch.arange(count, device=values.device, dtype=values.dtype)
+    return (1 - (values.unsqueeze(-2) * (count - 1) - levels[:, None]).abs()).clamp(min=0.0)
+
+
+def _by_brightness(brightness: Tensor, rows: Sequence[Tensor], factor: float) -> Tensor:
+    """Return means of ``(B, N)`` rows by brightness ``(B, N)``, and how many pixels they are of, as square roots."""
+    bins = _hats(brightness, _BRIGHTNESSES)
+    sums = bins @ torch.stack([*rows, torch.ones_like(brightness)], dim=2)
+    means, count = sums[..., :-1] / (sums[..., -1:] + _FEW), sums[..., -1] / brightness.shape[1]
+    return torch.cat([means.flatten(1) * factor, count.sqrt()], dim=1)
 
 
 def clipping(srgb: Tensor) -> Tensor:

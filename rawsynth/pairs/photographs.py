@@ -68,13 +68,18 @@ def read_photographs(
         OutputError: the cache cannot be written.
     """
     tell = observe or (lambda text: None)
-    found = []
+    found: list[Photograph] = []
+    seen: dict[str, str] = {}
     for name, _ in storage.walk_files(location):
         hidden = any(part.startswith(".") for part in name.split("/"))
         if hidden or not name.lower().endswith(SUFFIXES):
             continue
         data = storage.read_bytes(storage.join(location, name))
         sha256 = hashlib.sha256(data).hexdigest()
+        if (before := seen.setdefault(sha256, name)) != name:
+            # It might be learned from and kept back at once.
+            tell(f"{name}: left out: the same file as {before}.")
+            continue
         kept = None if cache is None else storage.join(cache, f"{sha256}-{longer}-{least_reduction:g}.npy")
         codes = _recalled(kept)
         if codes is None:
@@ -121,6 +126,8 @@ def _kept(codes: NDArray[np.uint16], kept: str | None) -> NDArray[np.uint16]:
 
 def _reduced(data: bytes, longer: int, least_reduction: float) -> NDArray[np.uint16]:
     with Image.open(io.BytesIO(data)) as opened:
+        if opened.mode.startswith(("I", "F")):
+            raise ValueError(f"grey of more than 8 bits ({opened.mode}) is no sRGB photograph.")
         image = ImageOps.exif_transpose(opened).convert("RGB")
     reduction = max(least_reduction, max(image.size) / longer)
     reduction = max(1.0, min(reduction, min(image.size) / _LEAST_SIDE))

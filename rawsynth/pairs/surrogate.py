@@ -8,29 +8,32 @@ where those of camera RAW lie. It is a surrogate: neither real RAW nor synthetic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 # Bright percentile (99.5) of the largest camera channel, relative to saturation: share of scenes, range (log-uniform).
 _EXPOSURES = ((0.52, 1.0, 2.2), (0.34, 0.5, 1.0), (0.11, 0.2, 0.5), (0.03, 0.06, 0.2))
 _WHITE_SHARE = 0.002
 _KEPT_BELOW = 0.15
+_LAMPS = 4
 
 
-def draw_surrogate(rng: np.random.Generator) -> dict[str, float]:
+def draw_surrogate(rng: np.random.Generator) -> dict[str, Any]:
     """Draw what is undone of a photograph, JSON-ready.
 
     ``contrast``: exponent on linear light; ``shoulder``: how much is added to highlights, 1 / (1 - shoulder) at white;
     ``knee``: how late; ``saturation``; ``ceiling``: what sites saturate at, of the
     nominal white level; ``bright``: where the 99.5th percentile goes; ``keep``: see
-    :func:`exposure_of`.
+    :func:`exposure_of`; ``lamps``: see :func:`uneven_light`.
     """
     shares = np.array([row[0] for row in _EXPOSURES])
     _, low, high = _EXPOSURES[int(rng.choice(len(_EXPOSURES), p=shares))]
+    unevenness = float(rng.uniform(0.2, 0.9)) if rng.random() < 0.7 else 0.0
     return {
         "contrast": float(np.exp(rng.normal(0.03, 0.13))),
         "shoulder": 1 - float(np.exp(rng.uniform(np.log(0.07), np.log(0.7)))),
@@ -39,10 +42,24 @@ def draw_surrogate(rng: np.random.Generator) -> dict[str, float]:
         "bright": float(np.exp(rng.uniform(np.log(low), np.log(high)))),
         "keep": float(rng.random()),
         "ceiling": float(rng.uniform(0.93, 1.0)) if rng.random() < 0.35 else 1.0,
+        "lamps": (unevenness * rng.standard_normal((_LAMPS, _LAMPS))).tolist(),
     }
 
 
-def scene_light(linear: Tensor, params: Mapping[str, float]) -> Tensor:
+def uneven_light(rows: Tensor, columns: Tensor, lamps: Sequence[Sequence[float]]) -> Tensor:
+    """Return by how much light falls on the pixels of a frame, ``(len(rows), len(columns))``.
+
+    Args:
+        rows, columns: places in the frame, as shares of it.
+        lamps: by how many EV more light falls, at even distances over the frame; between them it changes smoothly.
+    """
+    field = torch.tensor(lamps, dtype=torch.float32)[None, None]
+    fine = F.interpolate(field, scale_factor=16, mode="bicubic", align_corners=False)
+    at = torch.stack(torch.meshgrid(columns * 2 - 1, rows * 2 - 1, indexing="xy"), dim=-1)[None]
+    return torch.exp2(F.grid_sample(fine, at.float(), align_corners=False, padding_mode="border")[0, 0])
+
+
+def scene_light(linear: Tensor, params: Mapping[str, Any]) -> Tensor:
     """Undo a random curve.
 
     Args:
@@ -59,7 +76,7 @@ def scene_light(linear: Tensor, params: Mapping[str, float]) -> Tensor:
     return (luma + (x - luma) * params["saturation"]).clamp(min=0.0)
 
 
-def exposure_of(scene: Tensor, photograph: Tensor, params: Mapping[str, float]) -> float:
+def exposure_of(scene: Tensor, photograph: Tensor, params: Mapping[str, Any]) -> float:
     """Return what scene light is multiplied by before it meets the sensor.
 
     Photographs with white areas were clipped there: their surrogates must be too, as a flat area below saturation is

@@ -183,7 +183,9 @@ class SceneTraining:
     def _batches(self) -> Generator[RenderedBatch, None, None]:
         place, stage = self.place, self.stage
         steps = Steps(self.step - self.begin, stage.steps, stage.batch, rank=place.rank, world=place.world)
-        samples = self.sets.samples(seed=self.config.seed, crop=self.crop)
+        # Of its own in each stage, or the second would see the first one's samples again.
+        seed = sample_seed(self.config.seed, str(self.begin), "samples")
+        samples = self.sets.samples(seed=seed, crop=self.crop)
         on_gpu = place.device.type == "cuda"
         for batch in read_scene_batches(samples, steps, workers=self.config.data.workers, pin=on_gpu):
             yield batch.to(place.device)

@@ -17,9 +17,11 @@ from rawsynth.methods.global_inverse import srgb_decoding
 from rawsynth.methods.style_encoder import GRID
 from rawsynth.pairs.forward_isp import ForwardISP
 from rawsynth.pairs.photographs import Photograph
-from rawsynth.pairs.surrogate import draw_surrogate, exposure_of, scene_light, to_camera
+from rawsynth.pairs.surrogate import draw_surrogate, exposure_of, scene_light, to_camera, uneven_light
 from rawsynth.raw.cfa import BAYER_LAYOUTS
 from rawsynth.seeding import sample_seed, scalar_rng
+
+_TWO_PHOTOGRAPHS = 0.35
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,20 @@ class RenderedSurrogates(Dataset[tuple[Tensor | None, ...]]):
         photograph = self.photographs[int(rng.integers(len(self.photographs)))]
         camera = self.cameras[int(rng.integers(len(self.cameras)))]
         cam_from_srgb, white_balance = camera.color(draw_cct(rng))
-        window = _Window.draw(photograph, rng)
+        window, beside = _Window.draw(photograph, rng), self._beside(rng)
         surrogate, params = draw_surrogate(rng), self.isp.draw(rng)
         params |= {"cam_from_srgb": cam_from_srgb, "white_balance": white_balance}
         params["cfa"] = BAYER_LAYOUTS[int(rng.integers(4))]
 
-        def sensor(srgb: Tensor) -> Tensor:
-            return to_camera(scene_light(srgb_decoding(srgb), surrogate), cam_from_srgb, white_balance)
+        def sensor(rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+            srgb = window.look(photograph, rows, columns)
+            if beside is not None:
+                srgb = beside.put_into(srgb, rows, columns)
+            light = scene_light(srgb_decoding(srgb), surrogate) * uneven_light(rows, columns, surrogate["lamps"])
+            return srgb, to_camera(light, cam_from_srgb, white_balance)
 
-        seen = photograph.srgb(*window.grid(GRID))
-        frame = sensor(seen)
+        even = (torch.arange(GRID) + 0.5) / GRID
+        seen, frame = sensor(even, even)
         exposure = exposure_of(frame, seen, surrogate)
         frame_raw = (frame * exposure).clamp(0.0, surrogate["ceiling"])
         params = self.isp.measure(frame_raw, params)
@@ -100,9 +106,17 @@ class RenderedSurrogates(Dataset[tuple[Tensor | None, ...]]):
         if not self.crop:
             return frame_srgb, frame_raw, None, None, *color
         rows, columns, part = window.crop(self.crop, rng)
-        crop_raw = (sensor(photograph.srgb(rows, columns)) * exposure).clamp(0.0, surrogate["ceiling"])
+        crop_raw = (sensor(rows, columns)[1] * exposure).clamp(0.0, surrogate["ceiling"])
         crop_srgb = self.isp.render(crop_raw, params, part=part)
         return frame_srgb, frame_raw, crop_srgb, crop_raw, *color
+
+    def _beside(self, rng: np.random.Generator) -> _Beside | None:
+        if rng.random() >= _TWO_PHOTOGRAPHS:
+            return None
+        other = self.photographs[int(rng.integers(len(self.photographs)))]
+        return _Beside(
+            other, _Window.draw(other, rng), upright=bool(rng.random() < 0.5), begins=float(rng.uniform(0.3, 0.8))
+        )
 
 
 @dataclass(frozen=True)
@@ -124,19 +138,41 @@ class _Window:
         top, left = int(rng.integers(height - h + 1)), int(rng.integers(width - w + 1))
         return _Window(top, left, h, w, bool(rng.random() < 0.5))
 
-    def grid(self, side: int) -> tuple[Tensor, Tensor]:
-        steps = torch.arange(side) * 2 + 1
-        rows, columns = steps * self.height // (2 * side), steps * self.width // (2 * side)
-        return rows + self.top, self._along(columns)
+    def look(self, photograph: Photograph, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return ``(3, len(rows), len(columns))`` sRGB at places given as shares of the window."""
+        across = 1 - columns if self.mirrored else columns
+        picked = (
+            self.top + (rows * self.height).long().clamp(0, self.height - 1),
+            self.left + (across * self.width).long().clamp(0, self.width - 1),
+        )
+        return photograph.srgb(*picked)
 
     def crop(self, side: int, rng: np.random.Generator) -> tuple[Tensor, Tensor, tuple[float, float, float, float]]:
+        """Draw a square of pixels; returns their rows and columns and its borders, as shares of the window."""
         top, left = (int(rng.integers(n - side + 1)) for n in (self.height, self.width))
-        rows, columns = torch.arange(top, top + side), torch.arange(left, left + side)
+        rows = (torch.arange(top, top + side) + 0.5) / self.height
+        columns = (torch.arange(left, left + side) + 0.5) / self.width
         part = (top / self.height, left / self.width, (top + side) / self.height, (left + side) / self.width)
-        return rows + self.top, self._along(columns), part
+        return rows, columns, part
 
-    def _along(self, columns: Tensor) -> Tensor:
-        return (self.width - 1 - columns if self.mirrored else columns) + self.left
+
+@dataclass(frozen=True)
+class _Beside:
+    """Another photograph that has part of the frame: two scenes in one, as through a door."""
+
+    photograph: Photograph
+    window: _Window
+    upright: bool
+    begins: float
+
+    def put_into(self, srgb: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return the picture with this photograph's part in it."""
+        places = columns if self.upright else rows
+        mine = places >= self.begins
+        if not bool(mine.any()):
+            return srgb
+        own = self.window.look(self.photograph, rows, columns)
+        return torch.where(mine if self.upright else mine[:, None], own, srgb)
 
 
 def collate(samples: Sequence[tuple[Tensor | None, ...]]) -> RenderedBatch:

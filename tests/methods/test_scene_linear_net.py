@@ -13,7 +13,14 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from rawsynth.methods.global_inverse import GlobalInverse, compand, expand, rows_to_one, srgb_decoding
 from rawsynth.methods.rst_isp_net_small import SceneLinearNet, Style
-from rawsynth.methods.style_encoder import LowRankGram, StyleEncoder, clipping, sample_grid
+from rawsynth.methods.style_encoder import (
+    COLOR_STATISTICS,
+    LowRankGram,
+    StyleEncoder,
+    clipping,
+    color_statistics,
+    sample_grid,
+)
 
 SMALL = {"code": 16, "knots": 12, "hidden": 8, "widths": (8, 8), "blocks": (1, 2)}
 
@@ -246,6 +253,37 @@ def test_clipping_counts_pixels() -> None:
     srgb[:, 2, :, 0] = 3 / 255  # a tenth of blue is almost black
     shares = clipping(srgb)[0].square()
     torch.testing.assert_close(shares, torch.tensor([0.2, 0, 0, 0.2, 0, 0, 0, 0, 0, 0, 0, 0.1]))
+
+
+def test_color_statistics_by_hand() -> None:
+    """Two flat halves, dark red above bright grey, counted as the eye would."""
+    grid = torch.full((1, 3, 16, 16), 12 / 15)
+    grid[:, :, :8] = torch.tensor([9 / 31, 0, 0])[None, :, None, None]
+    found = color_statistics(grid)
+    assert found.shape == (1, COLOR_STATISTICS)
+    histograms = (found[0, :96].view(3, 32) / 2).square()
+    torch.testing.assert_close(histograms.sum(dim=1), torch.ones(3))
+    assert float(histograms[0, 9]) == pytest.approx(0.5, abs=1e-5) == pytest.approx(float(histograms[1, 0]), abs=1e-5)
+    spread_and_balance = found[0, 96 : 96 + 32].view(16, 2) / 4
+    share = found[0, 96 + 32 : 96 + 48].square()
+    torch.testing.assert_close(spread_and_balance[12], torch.zeros(2), atol=1e-6, rtol=0)
+    assert float(share[12]) == pytest.approx(0.5, abs=1e-5)
+    # The red half, of brightness 3/31, lies between the levels 1 and 2 of 15; a mean over few counts for less.
+    fraction = 3 / 31 * 15 - 1
+    assert float(share[2]) == pytest.approx(0.5 * fraction, abs=1e-5)
+    weight = 128 * fraction
+    assert spread_and_balance[2].tolist() == pytest.approx([9 / 31 * weight / (weight + 8)] * 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("gamma", [1.0, 2.2])
+def test_the_course_of_contrasts_tells_a_curve(gamma: float) -> None:
+    """Stripes that differ by the same factor at any brightness: steps grow with brightness, less with a curve."""
+    light = torch.linspace(0.1, 0.97, 96)[:, None] ** gamma * torch.tensor([1.0, 1.1] * 48)
+    steps = color_statistics((light ** (1 / gamma)).clamp(max=1.0).expand(1, 3, 96, 96))[0, 96 + 48 :]
+    across = steps[48:96].view(48)[:32].view(16, 2)[:, 0] / 10
+    wanted = torch.arange(16) / 15 * (1.1 ** (1 / gamma) - 1) / ((1 + 1.1 ** (1 / gamma)) / 2)
+    # A mean over few pixels counts for less.
+    torch.testing.assert_close(across[3:14], wanted[3:14], rtol=0.03, atol=0.0)
 
 
 def test_styles_tell_frames_apart_but_not_where_things_are() -> None:

@@ -25,7 +25,7 @@ def encoded(pixels: Any, fmt: str = "PNG", **options: Any) -> bytes:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two photographs, one below a folder; a small one, a damaged one, a hidden one and a text."""
+    """Two photographs, one below a folder, and what is none: small, damaged, hidden, a copy, 16-bit grey, a text."""
     path = tmp_path / "photographs"
     (path / "b" / ".thumbnails").mkdir(parents=True)
     (path / "b" / "astronaut.png").write_bytes(encoded(data.astronaut()))
@@ -33,6 +33,8 @@ def folder(tmp_path: Path) -> Path:
     (path / "small.png").write_bytes(encoded(data.coffee()[:200]))
     (path / "damaged.png").write_bytes(encoded(data.coffee())[:5000])
     (path / "b" / ".thumbnails" / "c.png").write_bytes(encoded(data.coffee()))
+    (path / "b" / "copy.jpg").write_bytes((path / "a.JPG").read_bytes())
+    (path / "grey.png").write_bytes(encoded(data.camera().astype(np.uint16) * 257))
     (path / "licence.txt").write_text("CC0")
     return path
 
@@ -42,7 +44,8 @@ def test_what_is_read_and_what_is_left_out(folder: Path) -> None:
     found = read_photographs(str(folder), observe=told.append)
     assert [p.name for p in found] == ["a.JPG", "b/astronaut.png"]
     assert [p.sha256 for p in found] == [hashlib.sha256((folder / p.name).read_bytes()).hexdigest() for p in found]
-    assert [text.split(":")[0] for text in told] == ["damaged.png", "small.png"]
+    assert [text.split(":")[0] for text in told] == ["b/copy.jpg", "damaged.png", "grey.png", "small.png"]
+    assert "the same file as a.JPG" in told[0] and "more than 8 bits" in told[2]
     # Halved at least, but not below 256 pixels a side.
     assert [p.codes.shape for p in found] == [(3, 256, 384), (3, 256, 256)]
     assert max(read_photographs(str(folder), longer=300)[0].codes.shape) == 384

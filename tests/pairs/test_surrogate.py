@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawsynth.cameras import load_camera
-from rawsynth.pairs.surrogate import draw_surrogate, exposure_of, scene_light, to_camera
+from rawsynth.pairs.surrogate import draw_surrogate, exposure_of, scene_light, to_camera, uneven_light
 from rawsynth.seeding import scalar_rng
 
 NEUTRAL = {"contrast": 1.0, "shoulder": 0.0, "knee": 1.0, "saturation": 1.0, "bright": 0.5, "keep": 1.0}
@@ -44,6 +44,20 @@ def test_saturation_scales_the_distance_from_the_mean() -> None:
     color = torch.tensor([0.6, 0.3, 0.3])[:, None, None]
     light = scene_light(color, NEUTRAL | {"saturation": 0.5}).flatten()
     torch.testing.assert_close(light, torch.tensor([0.5, 0.35, 0.35]))
+
+
+def test_light_falls_as_the_lamps_say_and_smoothly() -> None:
+    places = (torch.arange(64) + 0.5) / 64
+    torch.testing.assert_close(uneven_light(places, places[:40], np.zeros((4, 4)).tolist()), torch.ones(64, 40))
+    torch.testing.assert_close(uneven_light(places, places, np.full((4, 4), -1.0).tolist()), torch.full((64, 64), 0.5))
+    lamps = np.zeros((4, 4))
+    lamps[1, 3] = 1.0  # upper half, at the right
+    light = uneven_light(places, places, lamps.tolist())
+    row, column = divmod(int(light.argmax()), 64)
+    assert 16 <= row < 32 and column >= 48 and 1.6 < float(light.max()) < 2.2
+    assert float((light[1:] / light[:-1]).log2().abs().max()) < 0.1
+    # Any part of the frame has its place in the whole.
+    torch.testing.assert_close(uneven_light(places[5:9], places[50:], lamps.tolist()), light[5:9, 50:])
 
 
 def test_to_camera_is_linear_and_inverts() -> None:
