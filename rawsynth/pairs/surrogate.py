@@ -73,7 +73,8 @@ def scene_light(linear: Tensor, params: Mapping[str, Any]) -> Tensor:
     x = x / (1 - params["shoulder"] * x.clamp(max=1.0) ** params["knee"])
     x = x ** params["contrast"]
     luma = x.mean(dim=0, keepdim=True)
-    return (luma + (x - luma) * params["saturation"]).clamp(min=0.0)
+    light: Tensor = (luma + (x - luma) * params["saturation"]).clamp(min=0.0)
+    return light
 
 
 def exposure_of(scene: Tensor, photograph: Tensor, params: Mapping[str, Any]) -> float:
@@ -88,7 +89,7 @@ def exposure_of(scene: Tensor, photograph: Tensor, params: Mapping[str, Any]) ->
         params: of :func:`draw_surrogate`.
     """
     peaks = scene.flatten(1).amax(dim=0)
-    gain = params["bright"] / max(1e-6, float(torch.quantile(peaks[:16384], 0.995)))
+    gain: float = params["bright"] / max(1e-6, float(torch.quantile(peaks[:16384], 0.995)))
     white = (photograph.flatten(1) >= 0.995).all(dim=0)
     if float(white.float().mean()) > _WHITE_SHARE and params["keep"] > _KEPT_BELOW:
         plateau = float(scene.flatten(1)[:, white].amin(dim=0).mean())
