@@ -38,6 +38,7 @@ from rawsynth.methods.style_encoder import sample_grid
 from rawsynth.pairs.forward_isp import ForwardISP
 from rawsynth.pairs.photographs import read_photographs
 from rawsynth.pairs.renderings import load_renderings
+from rawsynth.raw.cfa import mosaic
 from rawsynth.training.config import TrainConfig
 from rawsynth.training.data import TrainBatch
 from rawsynth.training.distributed import Place
@@ -81,13 +82,7 @@ class Pool:
     @property
     def raw(self) -> Tensor:
         """Packed RGGB, ``(N, 4, s/2, s/2)``."""
-        return mosaic(self.camera_rgb)
-
-
-def mosaic(rgb: Tensor) -> Tensor:
-    """Sample ``(B, 3, s, s)`` as an RGGB sensor does."""
-    planes = [rgb[:, c, k // 2 :: 2, k % 2 :: 2] for k, c in enumerate((0, 1, 1, 2))]
-    return torch.stack(planes, dim=1)
+        return mosaic(self.camera_rgb, "RGGB")
 
 
 def make_pool(photographs: Any, camera: OneLight, *, count: int, crop: int, seed: int) -> Pool:
@@ -136,7 +131,7 @@ def learn_small(pool: Pool, camera: OneLight, args: argparse.Namespace) -> Devel
 
     def develop(srgb: Tensor) -> Tensor:
         light = network.decode(srgb, network.encode_style(srgb.float() / 255))
-        return mosaic(sensor_response(light, *colors(camera, len(srgb))))
+        return mosaic(sensor_response(light, *colors(camera, len(srgb))), "RGGB")
 
     return develop
 
@@ -170,7 +165,7 @@ def colors(camera: OneLight, count: int) -> tuple[Tensor, Tensor]:
 
 def plain(pool: Pool, camera: OneLight, args: argparse.Namespace) -> Developer:
     """Undo sRGB's curve; nothing is learned."""
-    return lambda srgb: mosaic(sensor_response(srgb_decoding(srgb.float() / 255), *colors(camera, len(srgb))))
+    return lambda srgb: mosaic(sensor_response(srgb_decoding(srgb.float() / 255), *colors(camera, len(srgb))), "RGGB")
 
 
 def unprocess(pool: Pool, camera: OneLight, args: argparse.Namespace) -> Developer:

@@ -17,11 +17,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rendered_pairs import RenderedPair, load
-from rendering_scores import expose_sensor
-from torch import Tensor
 
-from rawsynth.methods.rst_isp_net_small import RstIspNetSmall
 from rawsynth.pairs.isp_stages import transfer
+from rawsynth.transforms import ReverseISP
 
 WIDTH, GAP = 360, 4
 _SATURATED = 0.98
@@ -57,17 +55,14 @@ def difference(estimate: NDArray[np.float32], truth: NDArray[np.float32]) -> Pix
 
 
 @torch.no_grad()
-def estimated(method: RstIspNetSmall, pair: RenderedPair) -> NDArray[np.float32]:
-    """Return the network's packed RAW of every fourth cell of the frame, from tiles in full resolution."""
-    network, srgb = method.network, torch.from_numpy(pair.srgb)[None]
-    style = method.style_of(srgb)
-    found: list[Tensor] = []
-    tile, halo = 1024, network.halo
-    for top in range(0, srgb.shape[2], tile):
-        low = max(0, top - halo)
-        band = network.decode(srgb[:, :, low : top + tile + halo], style)[0, :, top - low : top - low + tile]
-        found.append(torch.from_numpy(expose_sensor(band.numpy(), pair)[:, ::_STEP, ::_STEP]))
-    return torch.cat(found, dim=1).numpy()
+def estimated(weights: str | None, pair: RenderedPair) -> NDArray[np.float32]:
+    """Return the network's packed RAW of every fourth cell of the frame."""
+    to_raw = ReverseISP(
+        "rst_isp_net_small", weights, cam_from_srgb=pair.cam_from_srgb, white_balance=pair.white_balance,
+        rgb_gain=1.0, cfa="RGGB", seed=0,
+    )  # fmt: skip
+    packed: NDArray[np.float32] = to_raw(torch.from_numpy(pair.srgb)[None], keys=["frame"]).packed[0].numpy()
+    return packed[:, ::_STEP, ::_STEP]
 
 
 def tile_of(pixels: Pixels, words: str) -> Image.Image:
@@ -81,10 +76,10 @@ def tile_of(pixels: Pixels, words: str) -> Image.Image:
     return image
 
 
-def row_of(method: RstIspNetSmall, pair: RenderedPair) -> list[Image.Image]:
+def row_of(weights: str | None, pair: RenderedPair) -> list[Image.Image]:
     """Draw one pair."""
     truth = pair.packed[:, ::_STEP, ::_STEP].astype(np.float32) / np.float32(65535)
-    estimate = estimated(method, pair)
+    estimate = estimated(weights, pair)
     psnr = -10 * np.log10(max(1e-12, float(((estimate - truth) ** 2).mean())))
     return [
         tile_of(pair.srgb[:, ::_STEP, ::_STEP], f"{pair.software} {pair.style}"),
@@ -101,8 +96,7 @@ def main() -> None:
     parser.add_argument("pairs", nargs="+", type=Path, help="files that bench_renderings.py made")
     parser.add_argument("--weights", help="weights file, if not the packaged one")
     args = parser.parse_args()
-    method = RstIspNetSmall.create(args.weights)
-    rows = [row_of(method, load(path)) for path in args.pairs]
+    rows = [row_of(args.weights, load(path)) for path in args.pairs]
     heights = [row[0].height for row in rows]
     sheet = Image.new("RGB", (4 * (WIDTH + GAP) - GAP, sum(heights) + GAP * (len(rows) - 1)), (255, 255, 255))
     top = 0

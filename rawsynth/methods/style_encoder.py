@@ -3,7 +3,8 @@
 RST-ISP-Net (Kinli et al., ECCVW 2022) reads its style from the full Gram matrix of every block's input, which costs
 78.6 of its 86.3 million parameters. Here the Gram is of sixteen learned directions, its upper triangle has 136 entries,
 and it is taken where an ISP shows most: of functions of single pixels' colours (a tone curve, a matrix and a clipping
-point are laws about colours, not about textures), and of a small convolutional look at the frame.
+point are laws about colours, not about textures), and of a small convolutional look at the frame. Histograms, and how
+colour and contrast go with brightness, come along as they are.
 """
 
 from __future__ import annotations
@@ -117,7 +118,7 @@ def color_statistics(grid: Tensor) -> Tensor:
     and how much brightness and colour change to the next pixels: in linear light contrasts hardly depend on
     brightness, so that their course tells of the slope of a curve; shares at and near black and white.
     """
-    batch, thin = len(grid), grid[..., ::2, ::2].flatten(2)
+    thin = grid[..., ::2, ::2].flatten(2)
     found = [_hats(thin, _LEVELS).mean(dim=3).sqrt().flatten(1) * 2]
     brightness, pixels = grid.mean(dim=1), grid.flatten(2)
     spread = pixels.amax(dim=1) - pixels.amin(dim=1)
@@ -126,10 +127,8 @@ def color_statistics(grid: Tensor) -> Tensor:
         ahead, here = grid.narrow(axis, 1, grid.shape[axis] - 1), grid.narrow(axis, 0, grid.shape[axis] - 1)
         step = (ahead - here).flatten(2)
         between = (ahead + here).mean(dim=1).flatten(1) / 2
-        found.append(
-            _by_brightness(between, [step.mean(dim=1).abs(), step.amax(dim=1) - step.amin(dim=1)], 10.0)
-        )
-    return torch.cat([*found, clipping(grid)], dim=1).view(batch, COLOR_STATISTICS)
+        found.append(_by_brightness(between, [step.mean(dim=1).abs(), step.amax(dim=1) - step.amin(dim=1)], 10.0))
+    return torch.cat([*found, clipping(grid)], dim=1)
 
 
 def _hats(values: Tensor, count: int) -> Tensor:

@@ -3,7 +3,8 @@
 A photograph has gone through an ISP that nobody knows, so its light cannot be had. What a training needs is light that
 could have been: smooth, of natural content, with highlights beyond what the sensor holds. So a photograph's sRGB is
 linearised, a random shoulder and contrast are undone, and the result is exposed so that its bright percentiles lie
-where those of camera RAW lie. It is a surrogate: neither real RAW nor synthetic content.
+where those of camera RAW lie. Its light falls unevenly, anew each time, so that a few photographs make many scenes. It
+is a surrogate: neither real RAW nor synthetic content.
 """
 
 from __future__ import annotations
