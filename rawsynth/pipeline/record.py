@@ -11,6 +11,7 @@ from rawsynth.errors import CorpusError
 from rawsynth.storage.sealed import read_sealed, write_sealed
 
 RECORD_FOLDER = "records"
+FAILURE_FOLDER = "failures"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,51 @@ class ShardRecord:
             return cls(**{**data, "parts": [PartRecord(**part) for part in data["parts"]]})
         except (KeyError, TypeError) as error:
             raise CorpusError(f"{where} is not a shard record: {error}.") from error
+
+
+@dataclass(frozen=True)
+class ShardFailure:
+    """A shard that could not be made, for whoever asks how the corpus stands; the next run tries it again.
+
+    Attributes:
+        shard: its name.
+        config_digest: the configuration that should have made it.
+        kind: ``"access"`` (an input out of reach) or ``"crash"`` (it ended the processes that worked on it).
+        cause: in words.
+        attempts: in the run that gave up.
+        run: host and time.
+    """
+
+    shard: str
+    config_digest: str
+    kind: str
+    cause: str
+    attempts: int = 1
+    run: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, corpus: str) -> None:
+        """Write it, atomically."""
+        write_sealed(failure_url(corpus, self.shard), asdict(self))
+
+    @classmethod
+    def load(cls, corpus: str, shard: str) -> ShardFailure | None:
+        """Read a shard's failure; ``None`` if there is none.
+
+        Raises:
+            CorpusError: it is damaged.
+        """
+        url = failure_url(corpus, shard)
+        if not storage.exists(url):
+            return None
+        try:
+            return cls(**read_sealed(url))
+        except TypeError as error:
+            raise CorpusError(f"{url} does not say how a shard failed: {error}.") from error
+
+
+def failure_url(corpus: str, shard: str) -> str:
+    """URL of what says why a shard could not be made."""
+    return storage.join(corpus, FAILURE_FOLDER, f"{shard}.json")
 
 
 def record_url(corpus: str, shard: str) -> str:
