@@ -25,7 +25,7 @@ import torch
 from PIL import Image
 from skimage import data
 
-from rawsynth.engine.local import available_cores, torch_threads
+from rawsynth.engine.resources import available_cores, torch_threads
 from rawsynth.pipeline.config import GenerateConfig, build_config
 from rawsynth.pipeline.dataset import open_dataset
 from rawsynth.pipeline.run import run_shard

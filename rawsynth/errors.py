@@ -7,6 +7,7 @@
     |   `-- UnknownNameError            a method, noise model or camera that no table lists
     |-- InputAccessError (OSError)      an input cannot be reached now: the shard stays undone, to be retried
     |-- OutputError (OSError)           the output cannot be written
+    |-- EngineError                     workers, ranks or a cluster that cannot go on: what is finished stays finished
     |-- TrainingError                   a training that diverged: its last good checkpoint is kept
     |-- CorpusError                     the output folder holds something that this run must not touch
     `-- SampleError (ValueError)        one image's content is at fault: recorded, the run goes on
@@ -36,6 +37,10 @@ class InputAccessError(RawsynthError, OSError):
 
 class OutputError(RawsynthError, OSError):
     """An output that cannot be written."""
+
+
+class EngineError(RawsynthError):
+    """Workers, ranks or a cluster that cannot go on."""
 
 
 class TrainingError(RawsynthError):

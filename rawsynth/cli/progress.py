@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from tqdm import tqdm
 
-from rawsynth.engine.local import Observer, Summary
+from rawsynth.engine.observer import Observer
+from rawsynth.engine.summary import Summary
 from rawsynth.pipeline.config import RunConfig
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.inputs import Shard
-from rawsynth.pipeline.record import ShardRecord
+from rawsynth.pipeline.record import ShardFailure, ShardRecord
 from rawsynth.pipeline.run import Progress
 
 
@@ -31,9 +32,13 @@ class Messages(Observer):
         """Print to standard error."""
         tqdm.write(f"rawsynth: {message}", file=sys.stderr)
 
-    def shard_failed(self, shard: Shard, cause: str) -> None:
+    def shard_failed(self, shard: Shard, failure: ShardFailure) -> None:
         """Say that a shard must be tried again."""
-        self.tell(f"shard {shard.name} failed, the next run tries again: {cause}")
+        self.tell(f"shard {shard.name} failed, the next run tries again: {failure.cause}")
+
+    def shard_retried(self, shard: Shard, cause: str) -> None:
+        """Say that a shard is begun anew."""
+        self.tell(f"shard {shard.name} is begun anew: {cause}")
 
 
 class Bar(Messages):
@@ -44,9 +49,8 @@ class Bar(Messages):
         self._counts = {"images": 0, "lost": 0, "left out": 0, "bytes": 0}
         self._started = time.perf_counter()
 
-    def start(self, dataset: Dataset, todo: Iterable[Shard]) -> None:
+    def start(self, dataset: Dataset, todo: Sequence[Shard]) -> None:
         """Open the bar."""
-        todo = list(todo)
         if not todo:
             return
         countable = all(shard.kind == "images" for shard in todo)
@@ -95,9 +99,9 @@ class JsonLog(Observer):
         """Log a message."""
         self._log("message", text=message)
 
-    def start(self, dataset: Dataset, todo: Iterable[Shard]) -> None:
+    def start(self, dataset: Dataset, todo: Sequence[Shard]) -> None:
         """Log the size of the work."""
-        self._log("start", output=dataset.config.output, shards=len(dataset.shards), todo=len(list(todo)))
+        self._log("start", output=dataset.config.output, shards=len(dataset.shards), todo=len(todo))
 
     def shard_started(self, shard: Shard) -> None:
         """Log a shard's beginning."""
@@ -112,13 +116,23 @@ class JsonLog(Observer):
         counts = {"sources": record.sources, "samples": record.samples, "lost": record.lost, "left_out": record.skipped}
         self._log("shard_done", shard=shard.name, seconds=record.run["seconds"], **counts, errors=record.errors)
 
-    def shard_failed(self, shard: Shard, cause: str) -> None:
+    def shard_failed(self, shard: Shard, failure: ShardFailure) -> None:
         """Log a failure."""
-        self._log("shard_failed", shard=shard.name, cause=cause)
+        self._log("shard_failed", shard=shard.name, kind=failure.kind, cause=failure.cause)
+
+    def shard_retried(self, shard: Shard, cause: str) -> None:
+        """Log that a shard is begun anew."""
+        self._log("shard_retried", shard=shard.name, cause=cause)
+
+    def end(self, summary: Summary) -> None:
+        """Log what came of it."""
+        self._log("summary", **summary.to_json())
 
 
 def summarize(summary: Summary) -> str:
     """Say in words what came of a run."""
+    if summary.planned_only:
+        return f"{summary.output}: the plan has {summary.shards} shards, {summary.done} of them done; nothing was made"
     lines = [
         f"{summary.output}: {summary.samples} samples from {summary.sources} images in {summary.done} of "
         f"{summary.shards} shards, {summary.bytes / 1e6:.1f} MB"

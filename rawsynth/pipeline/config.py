@@ -59,6 +59,16 @@ def _byte_size(value: Any) -> Any:
     return value
 
 
+def _workers(value: Any) -> Any:
+    """Read ``"auto"`` or a number from 1."""
+    if value == "auto":
+        return value
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
+        raise ValueError(f"want a number from 1, or 'auto'; got {value!r}")
+    return number
+
+
 Numbers = BeforeValidator(_numbers)
 FourPlanes = Annotated[float | tuple[float, float, float, float], Numbers]
 NumberRange = Annotated[float | tuple[float, float], Numbers]
@@ -201,7 +211,21 @@ class ComputeConfig(Section):
 class RunConfig(Section):
     """How this run behaves; nothing here changes a byte of the corpus."""
 
-    threads: int | None = Field(default=None, gt=0, description="decoding threads; the machine's cores if not given")
+    engine: Literal["local", "ray"] = Field(
+        default="local", description="processes of this machine (and of torchrun's or srun's ranks), or a Ray cluster"
+    )
+    workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
+        default="auto", description="processes, each with its own shards; auto: by cores, memory, GPUs and input"
+    )
+    gpus_per_worker: float = Field(default=1.0, gt=0, description="GPUs, or the share of one, that each worker gets")
+    threads: int | None = Field(
+        default=None, gt=0, description="decoding threads a worker; its share of the cores if not given"
+    )
+    stall_timeout: float = Field(
+        default=1800.0, gt=0, description="seconds without progress after which a worker is ended and its shard retried"
+    )
+    plan_only: bool = Field(default=False, description="write the plan and stop; for runs on many nodes")
+    summary: str | None = Field(default=None, description="also write the summary as JSON to this file or URL")
     max_errors: int | None = Field(default=None, ge=0, description="stop and exit with 1 past this many lost images")
     retry_errors: bool = Field(default=False, description="run shards again that lost images")
     extend: bool = Field(default=False, description="take up files that were added to the input since")

@@ -112,13 +112,30 @@ def open_dataset(config: GenerateConfig, tell: Callable[[str], None]) -> Dataset
         planned = _new_dataset(config)
         remove_corpus(found)
         return planned
+    return _check_additions(_resumed(found, config, tell), tell)
+
+
+def join_dataset(config: GenerateConfig, tell: Callable[[str], None]) -> Dataset:
+    """Return the plan that another process of the same run has written; the input is not listed again.
+
+    Raises:
+        CorpusError: there is no plan, or it is damaged.
+        UsageError: it is of another configuration or input.
+    """
+    found = Dataset.load(config.output)
+    if found is None:
+        raise CorpusError(f"no plan at {config.output}: there is no {DATASET_FILE}.")
+    return _resumed(found, config, tell)
+
+
+def _resumed(found: Dataset, config: GenerateConfig, tell: Callable[[str], None]) -> Dataset:
+    """Return a plan with what of the configuration may differ from run to run."""
     _check_same(found, config)
     # The method section as asked for now: a camera file of the same content may lie elsewhere today.
     today = {"run": config.run, "output": config.output, "method": config.method}
-    kept = replace(found, config=found.config.model_copy(update=today))
-    if environment.describe(kept.config.compute.device) != found.environment:
+    if environment.describe(found.config.compute.device) != found.environment:
         tell("library versions or hardware differ from when this corpus was started; bytes may differ between shards")
-    return _check_additions(kept, tell)
+    return replace(found, config=found.config.model_copy(update=today))
 
 
 def _new_dataset(config: GenerateConfig) -> Dataset:

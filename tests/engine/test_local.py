@@ -18,7 +18,10 @@ import torch
 
 from rawsynth import storage
 from rawsynth.corpus.verify import verify
-from rawsynth.engine.local import Observer, Summary, available_cores, generate, torch_threads
+from rawsynth.engine.local import generate
+from rawsynth.engine.observer import Observer
+from rawsynth.engine.resources import available_cores, torch_threads
+from rawsynth.engine.summary import Summary
 from rawsynth.errors import CorpusError, OutputError, UsageError
 from rawsynth.pipeline.config import build_config
 

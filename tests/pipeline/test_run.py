@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 import torch
 
-from rawsynth.engine.local import Observer, generate
+from rawsynth.engine.local import generate
+from rawsynth.engine.observer import Observer
 from rawsynth.pipeline import views
 from rawsynth.pipeline.config import build_config
 from rawsynth.pipeline.decode import decode_srgb

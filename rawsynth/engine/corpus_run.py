@@ -1,0 +1,80 @@
+"""A run over a corpus's shards: what is to do, what came of it, how often a shard is tried. Engines work through it."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, field
+
+from rawsynth.engine.observer import Observer
+from rawsynth.engine.shard_task import Outcome, failed
+from rawsynth.engine.summary import Summary
+from rawsynth.pipeline.dataset import Dataset
+from rawsynth.pipeline.inputs import Shard
+from rawsynth.pipeline.record import ShardFailure, ShardRecord
+
+# What ends two processes is taken for the cause; one end can be anybody's fault.
+MOST_CRASHES = 2
+
+
+@dataclass
+class CorpusRun:
+    """A run under way.
+
+    Attributes:
+        dataset: the plan.
+        todo: shards that nobody works on yet.
+        summary: counts so far.
+        observer: told what happens.
+    """
+
+    dataset: Dataset
+    todo: deque[Shard]
+    summary: Summary
+    observer: Observer
+    _crashes: Counter[str] = field(default_factory=Counter)
+
+    def next_shard(self) -> Shard | None:
+        """Take a shard to work on; ``None`` if there is none, or too many images were lost."""
+        if not self.todo or self._too_many_lost():
+            return None
+        shard = self.todo.popleft()
+        self.observer.shard_started(shard)
+        return shard
+
+    def ended(self, shard: Shard, outcome: Outcome) -> None:
+        """Take what came of a shard."""
+        if isinstance(outcome, ShardRecord):
+            self.summary.add_made(outcome)
+            self.observer.shard_done(shard, outcome)
+        else:
+            self._failed(shard, outcome)
+
+    def crashed(self, shard: Shard, cause: str) -> None:
+        """Take that what worked on a shard ended: it is tried again, or set aside where that happened before."""
+        self._crashes[shard.name] += 1
+        if self._crashes[shard.name] < MOST_CRASHES:
+            self.given_back(shard, cause)
+            return
+        config, digest, attempts = self.dataset.config, self.dataset.digest, self._crashes[shard.name]
+        cause = f"set aside after {attempts} attempts: {cause}"
+        self._failed(shard, failed(shard, config, digest, kind="crash", cause=cause, attempts=attempts))
+
+    def given_back(self, shard: Shard, cause: str) -> None:
+        """Take a shard back that something else's end interrupted; it counts as no attempt of its own."""
+        self.todo.append(shard)
+        self.observer.shard_retried(shard, cause)
+
+    def finish(self) -> None:
+        """Say whether too many images were lost."""
+        self.summary.over_max_errors = self._too_many_lost()
+        if self.summary.over_max_errors:
+            most = self.dataset.config.run.max_errors
+            self.observer.tell(f"{self.summary.lost} images lost, more than --max-errors {most}; stopped")
+
+    def _failed(self, shard: Shard, failure: ShardFailure) -> None:
+        self.summary.add_failed(failure)
+        self.observer.shard_failed(shard, failure)
+
+    def _too_many_lost(self) -> bool:
+        most = self.dataset.config.run.max_errors
+        return most is not None and self.summary.lost > most
