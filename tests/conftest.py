@@ -226,9 +226,15 @@ def _config_values() -> st.SearchStrategy[dict[str, Any]]:
         },
         "run": {
             **{name: st.integers(1, 99) for name in ("threads", "max_errors")},
+            "engine": st.sampled_from(["local", "ray"]),
+            "workers": st.integers(1, 999) | st.just("auto"),
+            **{name: st.floats(0.01, 99) for name in ("gpus_per_worker", "stall_timeout")},
+            "summary": st.sampled_from(["summary.json", "s3://bucket/run.json"]),
             **{
                 name: st.booleans()
-                for name in ("retry_errors", "extend", "overwrite", "dry_run", "quiet", "json_log")
+                for name in (
+                    "retry_errors", "extend", "overwrite", "dry_run", "plan_only", "quiet", "json_log"
+                )  # fmt: skip
             },
         },
     }

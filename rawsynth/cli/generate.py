@@ -22,6 +22,9 @@ examples:
   rawsynth generate photos/ corpus/ --noise heteroscedastic_gaussian --shot 0.01 --read 0.0002
   rawsynth generate s3://bucket/photos s3://bucket/corpus --downscale 2 --realizations 4
   rawsynth generate --config corpus.toml --dry-run
+  rawsynth generate photos/ corpus/ --workers 4 --summary run.json
+  torchrun --nproc-per-node 8 -m rawsynth generate 'shards/{000..999}.tar' corpus/
+  rawsynth generate 'shards/{000..999}.tar' corpus/ --engine ray
 """
 
 
@@ -34,14 +37,17 @@ def run(args: argparse.Namespace) -> int:
     """Make the corpus."""
     config = config_from_args(args)
     from rawsynth.cli import dry_run
+    from rawsynth.cli.main import EXIT_INTERRUPTED
     from rawsynth.cli.progress import Bar, make_observer, summarize
+    from rawsynth.cli.stopping import stopping_within_seconds
     from rawsynth.engine.local import generate
 
     if config.run.dry_run:
         return dry_run.report(config)
     observer = make_observer(config.run)
     try:
-        summary = generate(config, observer)
+        with stopping_within_seconds(EXIT_INTERRUPTED):
+            summary = generate(config, observer)
     finally:
         if isinstance(observer, Bar):
             observer.close()

@@ -14,6 +14,9 @@ from rawsynth.pipeline.record import ShardFailure, ShardRecord
 
 # What ends two processes is taken for the cause; one end can be anybody's fault.
 MOST_CRASHES = 2
+# Machines come and go, but one shard that has lost so many is taken for the cause all the same.
+MOST_RETURNS = 10
+STALLED = "no progress within --stall-timeout; is a file or a store not answering?"
 
 
 @dataclass
@@ -32,6 +35,7 @@ class CorpusRun:
     summary: Summary
     observer: Observer
     _crashes: Counter[str] = field(default_factory=Counter)
+    _returns: Counter[str] = field(default_factory=Counter)
 
     def next_shard(self) -> Shard | None:
         """Take a shard to work on; ``None`` if there is none, or too many images were lost."""
@@ -52,17 +56,21 @@ class CorpusRun:
     def crashed(self, shard: Shard, cause: str) -> None:
         """Take that what worked on a shard ended: it is tried again, or set aside where that happened before."""
         self._crashes[shard.name] += 1
-        if self._crashes[shard.name] < MOST_CRASHES:
-            self.given_back(shard, cause)
-            return
-        config, digest, attempts = self.dataset.config, self.dataset.digest, self._crashes[shard.name]
-        cause = f"set aside after {attempts} attempts: {cause}"
-        self._failed(shard, failed(shard, config, digest, kind="crash", cause=cause, attempts=attempts))
+        self._again(shard, cause, attempts=self._crashes[shard.name], most=MOST_CRASHES)
 
     def given_back(self, shard: Shard, cause: str) -> None:
-        """Take a shard back that something else's end interrupted; it counts as no attempt of its own."""
-        self.todo.append(shard)
-        self.observer.shard_retried(shard, cause)
+        """Take a shard back that the end of something else interrupted."""
+        self._returns[shard.name] += 1
+        self._again(shard, cause, attempts=self._returns[shard.name], most=MOST_RETURNS)
+
+    def _again(self, shard: Shard, cause: str, *, attempts: int, most: int) -> None:
+        if attempts < most:
+            self.todo.append(shard)
+            self.observer.shard_retried(shard, cause)
+            return
+        config, digest = self.dataset.config, self.dataset.digest
+        cause = f"set aside after {attempts} attempts: {cause}"
+        self._failed(shard, failed(shard, config, digest, kind="crash", cause=cause, attempts=attempts))
 
     def finish(self) -> None:
         """Say whether too many images were lost."""

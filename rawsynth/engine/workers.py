@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Any
 
-from rawsynth.engine.corpus_run import CorpusRun
+from rawsynth.engine.corpus_run import STALLED, CorpusRun
 from rawsynth.engine.resources import threads_of_each, visible_gpus
 from rawsynth.engine.worker import Broken, Fatal, Message, Ready, serve
 from rawsynth.errors import EngineError
@@ -23,6 +23,7 @@ from rawsynth.pipeline.run import Progress
 
 _TICK_S = 1.0
 _GRACE_S = 2.0
+_START_S = 600.0
 # So many processes in a row that end before they are ready: it is not the shards.
 _MOST_FAILED_STARTS = 3
 
@@ -125,12 +126,9 @@ class _Pool:
         return worker
 
     def _listen(self, worker: _Worker) -> None:
-        try:
-            while worker.channel.poll():
-                worker.heard = time.monotonic()
-                self._take(worker, worker.channel.recv())
-        except (EOFError, OSError):
-            worker.process.join(_GRACE_S)
+        while (message := _received(worker)) is not None:
+            worker.heard = time.monotonic()
+            self._take(worker, message)
         if not worker.process.is_alive():
             self._bury(worker)
 
@@ -172,14 +170,24 @@ class _Pool:
     def _end_stalled(self) -> None:
         patience = self.run.dataset.config.run.stall_timeout
         for worker in self._workers:
-            if worker.shard is not None and time.monotonic() - worker.heard > patience and not worker.stalled:
+            limit = patience if worker.ready else max(patience, _START_S)
+            if worker.shard is not None and time.monotonic() - worker.heard > limit and not worker.stalled:
                 worker.stalled = True
                 worker.process.kill()
 
 
+def _received(worker: _Worker) -> Message | None:
+    """Return the next message, ``None`` if there is none now or ever."""
+    try:
+        return worker.channel.recv() if worker.channel.poll() else None
+    except (EOFError, OSError):
+        worker.process.join(_GRACE_S)
+        return None
+
+
 def _cause(worker: _Worker) -> str:
     if worker.stalled:
-        return "no progress within --stall-timeout; is a file or a store not answering?"
+        return STALLED
     if worker.trace:
         return f"a worker failed: {worker.trace.strip()}"
     code = worker.process.exitcode

@@ -124,6 +124,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"write": {"part_size": 0}}, "write.part_size"),
     ({"compute": {"dtype": "int8"}}, "compute.dtype.*float32"),
     ({"run": {"threads": 0}}, "run.threads"),
+    ({"run": {"workers": 0}}, "run.workers.*from 1, or 'auto'; got 0"),
+    ({"run": {"workers": "many"}}, "run.workers.*got 'many'"),
+    ({"run": {"engine": "spark"}}, "run.engine.*'local' or 'ray'"),
     ({"seed": "nine"}, "seed.*'nine'"),
     ({"colour": {}}, "colour: no such option"),
     ({"read": 3}, "read"),
@@ -186,7 +189,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "compute": {"device": "cpu", "dtype": "bfloat16", "compile": "on", "batch_pixels": 10**6},
     "run": {
         "threads": 3, "max_errors": 5, "retry_errors": True, "extend": True, "overwrite": True, "dry_run": True,
-        "quiet": True, "json_log": True,
+        "quiet": True, "json_log": True, "engine": "ray", "workers": 4, "gpus_per_worker": 0.5, "stall_timeout": 60.0,
+        "plan_only": True, "summary": "summary.json",
     },
 }  # fmt: skip
 
