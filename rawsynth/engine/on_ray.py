@@ -178,9 +178,11 @@ class _Pool:
             self.run.ended(shard, outcome)
 
     def _watch(self, actor: _Actor, news: list[Progress]) -> None:
-        for progress in news if actor.shard is not None else ():
+        shard = actor.shard
+        for progress in news if shard is not None else ():
             actor.heard = time.monotonic()
-            self.run.observer.progress(actor.shard, progress)
+            assert shard is not None
+            self.run.observer.progress(shard, progress)
 
     def _ask_for_news(self, *, full: bool) -> None:
         patience = self.run.dataset.config.run.stall_timeout
