@@ -1,0 +1,49 @@
+"""Pieces of a file, read without the rest of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rawsynth import storage
+from rawsynth.errors import InputAccessError
+
+# What lies between two members of a sample is a header and a JSON member: less than another request costs.
+_GAP = 64 << 10
+
+
+def read_range(url: str, start: int, length: int) -> bytes:
+    """Read ``length`` bytes from ``start``.
+
+    Raises:
+        InputAccessError: the file cannot be reached, or ends before.
+    """
+    if not length:
+        # Some stores refuse an empty range.
+        return b""
+    fs, path = storage.resolve(url)
+    data = storage.retry(lambda: bytes(fs.cat_file(path, start=start, end=start + length)), url)
+    if len(data) != length:
+        raise InputAccessError(f"cannot read {url}: wanted {length} bytes from {start}, got {len(data)}")
+    return data
+
+
+def read_pieces(url: str, places: Mapping[str, tuple[int, int]]) -> dict[str, bytes]:
+    """Read several ``(offset, size)`` of one file by name, those that nearly touch in one request.
+
+    Raises:
+        InputAccessError: as :func:`read_range`.
+    """
+    runs: list[tuple[int, int, list[str]]] = []
+    for name, (at, size) in sorted(places.items(), key=lambda item: item[1]):
+        if runs and at - runs[-1][1] <= _GAP:
+            start, end, names = runs.pop()
+            runs.append((start, max(end, at + size), [*names, name]))
+        else:
+            runs.append((at, at + size, [name]))
+    pieces = {}
+    for start, end, names in runs:
+        data = read_range(url, start, end - start)
+        for name in names:
+            at, size = places[name]
+            pieces[name] = data[at - start : at - start + size]
+    return pieces
