@@ -5,7 +5,7 @@
     RawsynthError
     |-- UsageError (ValueError)         a wrong argument, option or config field: nothing was done
     |   |-- UnknownNameError            a method, noise model or camera that no table lists
-    |   `-- UnknownKeyError (LookupError)  a sample that an index does not have
+    |   `-- UnknownKeyError (KeyError)  a sample that an index does not have
     |-- InputAccessError (OSError)      an input cannot be reached now: the shard stays undone, to be retried
     |-- OutputError (OSError)           the output cannot be written
     |-- TrainingError                   a training that diverged: its last good checkpoint is kept

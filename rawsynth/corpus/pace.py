@@ -62,7 +62,7 @@ class Pace:
 
 
 def measure_pace(spans: Sequence[Span]) -> Pace | None:
-    """Measure the pace of the last quarter of an hour before the last shard, or of the last 20 shards if that is longer.
+    """Measure the pace of the quarter of an hour before the last shard, or of the last 20 shards if that is longer.
 
     What was finished in a window is divided by the time in it during which anybody was at work, so that workers and
     hosts that overlap add up, and a night between two runs does not count. What is under way is not recorded yet; in
