@@ -23,7 +23,9 @@ def read_range(url: str, start: int, length: int) -> bytes:
     fs, path = storage.resolve(url)
     data = storage.retry(lambda: bytes(fs.cat_file(path, start=start, end=start + length)), url)
     if len(data) != length:
-        raise InputAccessError(f"cannot read {url}: wanted {length} bytes from {start}, got {len(data)}")
+        raise InputAccessError(
+            f"cannot read {url}: wanted {length} bytes from {start}, got {len(data)}; it was cut short or replaced."
+        )
     return data
 
 
