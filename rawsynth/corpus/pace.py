@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 _WINDOW_S = 900.0
 _WINDOW_SHARDS = 20
+_WINDOW_LONGEST = 3
 # Starting workers and loading a network leave short gaps between shards; longer ones are nights between runs.
 _GAP_S = 60.0
 _IDLE_S = 600.0
@@ -62,7 +63,8 @@ class Pace:
 
 
 def measure_pace(spans: Sequence[Span]) -> Pace | None:
-    """Measure the pace of the quarter of an hour before the last shard, or of the last 20 shards if that is longer.
+    """Measure the pace of the time before the last shard: the longest of a quarter of an hour, what the last 20 shards
+    took, and thrice the longest of them, since workers that began together finish together.
 
     What was finished in a window is divided by the time in it during which anybody was at work, so that workers and
     hosts that overlap add up, and a night between two runs does not count. What is under way is not recorded yet; in
@@ -76,7 +78,8 @@ def measure_pace(spans: Sequence[Span]) -> Pace | None:
         return None
     last = ordered[-1].ended
     enough = ordered[-_WINDOW_SHARDS - 1].ended if len(ordered) > _WINDOW_SHARDS else ordered[0].started
-    since = min(last - _WINDOW_S, enough)
+    longest = max(span.seconds for span in ordered[-_WINDOW_SHARDS:])
+    since = min(last - _WINDOW_S, last - _WINDOW_LONGEST * longest, enough)
     recent = [span for span in ordered if span.ended > since]
     seconds = covered((max(span.started, since), span.ended) for span in recent)
     if not seconds > 0:
@@ -87,7 +90,7 @@ def measure_pace(spans: Sequence[Span]) -> Pace | None:
         work_per_second=sum(span.work for span in recent) / seconds,
         shards=len(recent),
         seconds=seconds,
-        longest=max(span.seconds for span in recent),
+        longest=longest,
         last=last,
     )
 

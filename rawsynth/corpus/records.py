@@ -60,7 +60,7 @@ def _list(corpus: str, folder: str) -> Listing:
     try:
         found = storage.retry(lambda: fs.find(root, detail=True), url)
     except InputAccessError as error:
-        if not is_gone(error):
+        if not is_gone(error) and not _is_web(fs.protocol):
             raise
         found = {}
     prefix = root.rstrip("/") + "/"

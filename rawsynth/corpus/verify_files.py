@@ -35,7 +35,7 @@ def check_failures(corpus: str, files: Sequence[str], planned: Collection[str], 
     names = [_shard_of(path, FAILURE_FOLDER) for path in files if _is_sealed(path, FAILURE_FOLDER)]
 
     def look(shard: str) -> str | None:
-        where = failure_url(corpus, shard)
+        where = f"{FAILURE_FOLDER}/{shard}.json"
         if shard not in planned:
             return f"{where}: no shard of the plan has this name: delete it"
         failure = read_failure(corpus, shard)
@@ -43,7 +43,9 @@ def check_failures(corpus: str, files: Sequence[str], planned: Collection[str], 
             return None if failure is None else str(failure)
         if failure.shard != shard:
             return f"{where} is the failure of shard {failure.shard}: delete it"
-        return f"{where}: its shard is done since: delete it" if shard in done else altered_text(where)
+        if shard in done:
+            return f"{where}: its shard is done since: delete it"
+        return altered_text(failure_url(corpus, shard))
 
     yield from (problem for problem in read_many(corpus, look, names) if problem is not None)
 

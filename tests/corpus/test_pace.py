@@ -26,6 +26,12 @@ def test_workers_add_up(count: int) -> None:
     assert pace.work_per_second == pytest.approx(pace.samples_per_second / 10)
 
 
+@pytest.mark.parametrize("seconds", [10.0, 800.0, 990.0, 7200.0])
+def test_workers_that_began_together_finish_together(seconds: float) -> None:
+    pace = measure_pace([Span(k * seconds, seconds, samples=10) for k in range(30) for _ in range(50)])
+    assert pace is not None and pace.samples_per_second == pytest.approx(50 * 10 / seconds, rel=0.34)
+
+
 def test_a_night_between_two_runs_does_not_count() -> None:
     pace = measure_pace(workers(1, 15) + workers(1, 5, start=50_000))
     assert pace is not None and pace.samples_per_second == pytest.approx(0.1)
