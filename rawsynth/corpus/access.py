@@ -13,7 +13,7 @@ from rawsynth import storage
 from rawsynth.corpus.index import INDEX_FILE
 from rawsynth.corpus.index_file import IndexFile
 from rawsynth.corpus.index_rows import Row
-from rawsynth.corpus.ranges import read_pieces
+from rawsynth.corpus.ranges import read_members
 from rawsynth.corpus.reading import sample_pairs
 from rawsynth.corpus.records import list_records, read_record
 from rawsynth.errors import CorpusError, UnknownKeyError, UsageError
@@ -77,10 +77,11 @@ class CorpusIndex(Mapping[str, dict[str, Any]]):
         self._check_shard(row["shard"])
         url = storage.join(self.corpus, row["part"])
         wanted = ["json", "clean.npy", *([] if row["member"] is None else [row["member"]])]
-        pieces = read_pieces(url, {name: row["members"][name] for name in wanted})
+        try:
+            pieces = read_members(url, row["key"], {name: row["members"][name] for name in wanted})
+        except KeyError as error:
+            raise self._stale(f"its row of {row['key']} lacks {error}") from error
         (pair,) = sample_pairs({**pieces, "__url__": url, "__key__": row["key"]}, row["realization"])
-        if pair["meta"]["key"] != row["key"]:
-            raise CorpusError(f"{url} does not hold {row['key']} where the index says: run rawsynth verify.")
         return pair
 
     def row(self, key: str | SupportsIndex) -> Row:

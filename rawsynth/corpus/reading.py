@@ -15,6 +15,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from rawsynth import storage
+from rawsynth.corpus.records import list_records, read_many, read_record
 from rawsynth.errors import CorpusError, UsageError
 from rawsynth.raw.codecs import decode_dn
 from rawsynth.pipeline.dataset import DATASET_FILE, Dataset
@@ -137,7 +138,11 @@ def _recorded_parts(corpus: str, split: str | None) -> dict[str, int | None]:
     if split is not None and split not in splits:
         raise UsageError(f"{corpus} has no split {split!r}; it has {', '.join(splits) or 'none'}.")
     parts: dict[str, int | None] = {}
-    for record in dataset.records().values():
+    listing = list_records(corpus)
+    names = [shard.name for shard in dataset.shards if listing.may_hold(shard.name)]
+    for record in read_many(corpus, lambda name: read_record(corpus, name), names):
+        if isinstance(record, CorpusError):
+            raise record
         for part in record.parts if record is not None else ():
             if split is None or part.split == split:
                 parts[storage.join(corpus, part.name)] = part.bytes

@@ -92,7 +92,21 @@ def test_only_the_sample_s_bytes_are_read(indexed: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(fsspec.implementations.local.LocalFileSystem, "cat_file", counted)
     index["p5-png"]
     first, last = row["members"]["clean.npy"], row["members"]["noisy.npy"]
-    assert read == [(str(indexed / row["part"]), first[0], sum(last))]
+    assert read == [(str(indexed / row["part"]), first[0] - 512, sum(last))]
+
+
+def test_long_names(tmp_path: Path, photo: Callable[..., bytes], make_corpus: Make) -> None:
+    """A name over 100 characters stands in a header of its own."""
+    folder = tmp_path / "in" / ("a" * 90) / ("b" * 90)
+    folder.mkdir(parents=True)
+    for index in range(2):
+        (folder / f"{'c' * 90}{index}.png").write_bytes(photo(index))
+    make_corpus(tmp_path / "in", tmp_path / "corpus")
+    write_index(str(tmp_path / "corpus"))
+    index = CorpusIndex.open(str(tmp_path / "corpus"))
+    pairs = list(rawsynth.open_corpus(str(tmp_path / "corpus"), shuffle=0))
+    assert len(index) == 2 and all(same(index[number], pair) for number, pair in enumerate(pairs))
+    assert rawsynth.verify(str(tmp_path / "corpus")).problems == []
 
 
 def test_in_memory(indexed: Path, memory: fsspec.AbstractFileSystem) -> None:
@@ -202,6 +216,21 @@ def test_a_damaged_index_names_the_command(indexed: Path, share: float) -> None:
     path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
     with pytest.raises(CorpusError, match=r"index\.jsonl is .*rawsynth index"):
         CorpusIndex.open(str(indexed))
+
+
+@pytest.mark.parametrize("member", ["clean.npy", "noisy.npy", "json"])
+def test_a_row_that_leads_to_another_sample_is_an_error(indexed: Path, member: str) -> None:
+    """Its pixels would fit as well."""
+    path = indexed / "index.jsonl"
+    header, *rows = path.read_text().splitlines()
+    places = {json.loads(row)["part"]: json.loads(row)["members"][member] for row in rows}
+    number = next(i for i, row in enumerate(map(json.loads, rows)) if places[row["part"]] != row["members"][member])
+    one = json.loads(rows[number])
+    one["members"][member] = places[one["part"]]
+    rows[number] = json.dumps(one, separators=(",", ":"))
+    path.write_text("\n".join([header, *rows]) + "\n")
+    with pytest.raises(CorpusError, match=f"does not hold {one['key']}.{member} where the index says"):
+        CorpusIndex.open(str(indexed))[number]
 
 
 # ---- a corpus that went on ----
