@@ -6,7 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rawsynth.calibration.run import calibrate
     from rawsynth.cameras import CameraProfile, load_camera
+    from rawsynth.corpus.access import CorpusIndex
+    from rawsynth.corpus.index import write_index
     from rawsynth.corpus.reading import open_corpus
+    from rawsynth.corpus.status import Status, status
     from rawsynth.corpus.verify import verify
     from rawsynth.engine.local import generate
     from rawsynth.evaluation.evaluate import evaluate
@@ -26,10 +29,12 @@ __version__ = "0.1.0"
 _HOMES = {
     "AddNoise": "rawsynth.transforms",
     "CameraProfile": "rawsynth.cameras",
+    "CorpusIndex": "rawsynth.corpus.access",
     "GenerateConfig": "rawsynth.pipeline.config",
     "RawImage": "rawsynth.raw.image",
     "RawMetadata": "rawsynth.raw.metadata",
     "ReverseISP": "rawsynth.transforms",
+    "Status": "rawsynth.corpus.status",
     "TrainConfig": "rawsynth.training.config",
     "calibrate": "rawsynth.calibration.run",
     "evaluate": "rawsynth.evaluation.evaluate",
@@ -39,17 +44,21 @@ _HOMES = {
     "noise_report": "rawsynth.evaluation.noise_report",
     "open_corpus": "rawsynth.corpus.reading",
     "open_pairs": "rawsynth.pairs.opening",
+    "status": "rawsynth.corpus.status",
     "train": "rawsynth.training.train",
     "verify": "rawsynth.corpus.verify",
+    "write_index": "rawsynth.corpus.index",
 }
 
 __all__ = [
     "AddNoise",
     "CameraProfile",
+    "CorpusIndex",
     "GenerateConfig",
     "RawImage",
     "RawMetadata",
     "ReverseISP",
+    "Status",
     "TrainConfig",
     "calibrate",
     "evaluate",
@@ -59,8 +68,10 @@ __all__ = [
     "noise_report",
     "open_corpus",
     "open_pairs",
+    "status",
     "train",
     "verify",
+    "write_index",
 ]
 
 

@@ -4,7 +4,8 @@
 
     RawsynthError
     |-- UsageError (ValueError)         a wrong argument, option or config field: nothing was done
-    |   `-- UnknownNameError            a method, noise model or camera that no table lists
+    |   |-- UnknownNameError            a method, noise model or camera that no table lists
+    |   `-- UnknownKeyError (KeyError)  a sample that an index does not have
     |-- InputAccessError (OSError)      an input cannot be reached now: the shard stays undone, to be retried
     |-- OutputError (OSError)           the output cannot be written
     |-- EngineError                     workers, ranks or a cluster that cannot go on: what is finished stays finished
@@ -29,6 +30,13 @@ class UsageError(RawsynthError, ValueError):
 
 class UnknownNameError(UsageError):
     """A name that the table of its kind does not list."""
+
+
+class UnknownKeyError(UsageError, KeyError, IndexError):
+    """A sample that an index does not have, by its key or its number."""
+
+    # KeyError would show the message as a quoted key.
+    __str__ = Exception.__str__
 
 
 class InputAccessError(RawsynthError, OSError):

@@ -8,7 +8,20 @@ import sys
 from collections.abc import Sequence
 
 from rawsynth import __version__
-from rawsynth.cli import calibrate, cameras, demo, evaluate, fit_style, generate, noise_report, pairs, train, verify
+from rawsynth.cli import (
+    calibrate,
+    cameras,
+    demo,
+    evaluate,
+    fit_style,
+    generate,
+    index,
+    noise_report,
+    pairs,
+    status,
+    train,
+    verify,
+)
 from rawsynth.errors import RawsynthError, UsageError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -19,8 +32,10 @@ VERBS = {
     "evaluate": evaluate,
     "fit-style": fit_style,
     "generate": generate,
+    "index": index,
     "noise-report": noise_report,
     "pairs": pairs,
+    "status": status,
     "train": train,
     "verify": verify,
 }

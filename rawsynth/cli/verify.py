@@ -9,18 +9,20 @@ import argparse
 import sys
 
 DESCRIPTION = """\
-Read a whole corpus and check counts, checksums, end-of-archive marks and that every sample is complete.
+Read a whole corpus and check counts, checksums, end-of-archive marks and that every sample is complete; an index too,
+and that no part, failure or temporary file is left that belongs to nothing. Any byte that has changed is found.
 Exit code 0 if it is sound, 1 with one line a problem if not.
 
 examples:
   rawsynth verify corpus/
-  rawsynth verify s3://bucket/corpus
+  rawsynth verify s3://bucket/corpus --threads 32
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("corpus", help="folder or URL of the corpus")
+    parser.add_argument("--threads", type=int, metavar="N", help="parts checked at a time; the cores if not given")
     parser.add_argument("--quiet", action="store_true", help="print problems only")
 
 
@@ -29,9 +31,12 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from rawsynth.corpus.verify import verify
+    from rawsynth.errors import UsageError
 
+    if args.threads is not None and args.threads < 1:
+        raise UsageError(f"--threads is 1 or more; got {args.threads}.")
     with tqdm(unit="part", disable=args.quiet or not sys.stderr.isatty(), file=sys.stderr) as bar:
-        report = verify(args.corpus, lambda part: bar.update() and None)
+        report = verify(args.corpus, lambda part: bar.update() and None, threads=args.threads)
     for problem in report.problems:
         print(f"{args.corpus}: {problem}")
     if report.ok and not args.quiet:

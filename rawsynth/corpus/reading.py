@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from torch.utils.data._utils.collate import default_collate_fn_map
 from webdataset.tariterators import group_by_keys, tar_file_expander
 
 from rawsynth import storage
+from rawsynth.corpus.records import list_records, read_many, read_record
 from rawsynth.errors import CorpusError, UsageError
 from rawsynth.raw.codecs import decode_dn
 from rawsynth.pipeline.dataset import DATASET_FILE, Dataset
@@ -137,7 +138,11 @@ def _recorded_parts(corpus: str, split: str | None) -> dict[str, int | None]:
     if split is not None and split not in splits:
         raise UsageError(f"{corpus} has no split {split!r}; it has {', '.join(splits) or 'none'}.")
     parts: dict[str, int | None] = {}
-    for record in dataset.records().values():
+    listing = list_records(corpus)
+    names = [shard.name for shard in dataset.shards if listing.may_hold(shard.name)]
+    for record in read_many(corpus, lambda name: read_record(corpus, name), names):
+        if isinstance(record, CorpusError):
+            raise record
         for part in record.parts if record is not None else ():
             if split is None or part.split == split:
                 parts[storage.join(corpus, part.name)] = part.bytes
@@ -169,20 +174,31 @@ class _Opener:
 
 def _pairs(samples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     for sample in samples:
-        try:
-            meta = json.loads(sample["json"])
-            clean = unit_scale(sample["clean.npy"], meta["clean"]["levels"])
-            if "noise_draws" in meta:
-                alone = SampleMeta(meta)
-                yield {"raw": RawImage(clean, alone.raw()), "meta": alone}
-            for entry in meta["noisy"]:
-                noisy = unit_scale(sample[entry["member"]], entry["levels"])
-                shot, read = (torch.tensor(entry[name], dtype=torch.float32) for name in ("shot", "read"))
-                variance = shot[:, None, None] * noisy.clamp(min=0) + read[:, None, None]
-                yield {"noisy": noisy, "clean": clean, "variance": variance, "meta": SampleMeta(meta, noisy=entry)}
-        except (KeyError, ValueError) as error:
-            where = f"{sample.get('__url__')}: sample {sample.get('__key__')}"
-            raise CorpusError(f"{where} is not a rawsynth sample: {error}.") from error
+        yield from sample_pairs(sample)
+
+
+def sample_pairs(sample: Mapping[str, Any], realization: int | None = None) -> Iterator[dict[str, Any]]:
+    """Decode a WebDataset sample to what :func:`open_corpus` gives of it: a pair for each of its noisy images, or for
+    one of them.
+
+    Raises:
+        CorpusError: it is not a sample of rawsynth's.
+    """
+    try:
+        meta = json.loads(sample["json"])
+        clean = unit_scale(sample["clean.npy"], meta["clean"]["levels"])
+        if "noise_draws" in meta:
+            alone = SampleMeta(meta)
+            yield {"raw": RawImage(clean, alone.raw()), "meta": alone}
+        entries = meta["noisy"] if realization is None else meta["noisy"][realization : realization + 1]
+        for entry in entries:
+            noisy = unit_scale(sample[entry["member"]], entry["levels"])
+            shot, read = (torch.tensor(entry[name], dtype=torch.float32) for name in ("shot", "read"))
+            variance = shot[:, None, None] * noisy.clamp(min=0) + read[:, None, None]
+            yield {"noisy": noisy, "clean": clean, "variance": variance, "meta": SampleMeta(meta, noisy=entry)}
+    except (KeyError, ValueError) as error:
+        where = f"{sample.get('__url__')}: sample {sample.get('__key__')}"
+        raise CorpusError(f"{where} is not a rawsynth sample: {error}.") from error
 
 
 def unit_scale(npy: bytes, levels: dict[str, int]) -> Tensor:

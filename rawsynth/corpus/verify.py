@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import tarfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from rawsynth import storage
-from rawsynth.errors import CorpusError, InputAccessError
-from rawsynth.pipeline.dataset import DATASET_FILE, Dataset
-from rawsynth.pipeline.record import RECORD_FOLDER, PartRecord, ShardRecord
-
-_CHUNK = 1 << 20
-_MARK = bytes(2 * tarfile.BLOCKSIZE)
+from rawsynth.corpus.index import default_threads
+from rawsynth.corpus.index_rows import IndexedPart, IndexHeader
+from rawsynth.corpus.records import read_failure, read_many, read_record
+from rawsynth.corpus.verify_files import altered_text, check_failures, find_strays
+from rawsynth.corpus.verify_index import check_index
+from rawsynth.corpus.verify_part import Members, PartFindings, check_part
+from rawsynth.errors import CorpusError
+from rawsynth.pipeline.dataset import DATASET_FILE, INDEX_FILES, Dataset
+from rawsynth.pipeline.flow import ordered_map
+from rawsynth.pipeline.record import ShardFailure, ShardRecord, record_url
 
 
 @dataclass
@@ -33,117 +36,125 @@ class Report:
         return not self.problems
 
 
-def verify(corpus: str, watch: Callable[[str], None] = lambda part: None) -> Report:
-    """Read a whole corpus and compare it with its records.
+def verify(
+    corpus: str, watch: Callable[[str], None] = lambda part: None, *, threads: int | None = None
+) -> Report:
+    """Read a whole corpus and compare it with its records, and its index with it.
+
+    Any changed byte of any of its files is found: tars by their checksums, the plan, records and failures by their
+    seals and their text, an index by its rows.
 
     Args:
         corpus: folder or URL.
         watch: called with each part's name before it is read.
+        threads: parts that are checked at a time; by the machine's cores if ``None``.
 
     Raises:
         CorpusError: there is no corpus, or its plan is damaged.
+        InputAccessError: the store cannot be listed.
 
     Returns:
-        Counts, and one line a problem, naming the part and the sample.
+        Counts, and one line a problem, naming the part and the sample, in an order that threads do not change.
     """
     dataset = Dataset.load(corpus)
     if dataset is None:
         raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}.")
     report = Report(shards=len(dataset.shards))
-    digest = dataset.digest
-    expected: set[str] = set()
-    keys: set[str] = set()
-    for shard in dataset.shards:
-        try:
-            record = ShardRecord.load(corpus, shard.name)
-        except CorpusError as error:
-            report.problems.append(str(error))
-            continue
-        if record is None:
-            report.problems.append(f"shard {shard.name} is not done: run generate again")
-            continue
-        if record.config_digest != digest:
-            report.problems.append(f"shard {shard.name} was made with another configuration")
-        expected |= {part.name for part in record.parts}
-        _check_record(corpus, record, keys, report, watch)
-    _check_strays(corpus, expected, report)
+    files = [path for path, _ in storage.walk_files(corpus)]
+    report.problems += filter(None, [altered_text(storage.join(corpus, DATASET_FILE))])
+    looks = _check_records(dataset, report)
+    records = {name: record for name, record in looks.items() if isinstance(record, ShardRecord)}
+    findings = list(_check_parts(dataset, records, report, watch, threads or default_threads(corpus)))
+    parts = {part.indexed.part.name for part in findings}
+    planned = {shard.name for shard in dataset.shards}
+    done = {name: record for name, record in records.items() if record.config_digest == dataset.digest}
+    report.problems += find_strays(files, parts, planned)
+    report.problems += check_failures(corpus, files, planned, done)
+    # Of damaged records and parts it cannot be said what an index should have.
+    known = not any(isinstance(look, CorpusError) for look in looks.values()) and len(records) == len(done)
+    if known and not any(part.problems for part in findings):
+        header = IndexHeader.of(dataset, done.values())
+        for name in [name for name in INDEX_FILES if name in files]:
+            faults = check_index(storage.join(corpus, name), header, findings)
+            report.problems += [f"{name}: {fault}" for fault in faults]
     return report
 
 
-def _check_record(
-    corpus: str, record: ShardRecord, keys: set[str], report: Report, watch: Callable[[str], None]
-) -> None:
-    report.lost += record.lost
+def _check_records(dataset: Dataset, report: Report) -> dict[str, ShardRecord | CorpusError | None]:
+    """Check the records and return what there is of each, in the order of the plan."""
+    corpus, digest = dataset.config.output, dataset.digest
+
+    def look(shard: str) -> tuple[ShardRecord | CorpusError | None, str | None]:
+        record = read_record(corpus, shard)
+        return record, altered_text(record_url(corpus, shard)) if isinstance(record, ShardRecord) else None
+
+    names = [shard.name for shard in dataset.shards]
+    looks: dict[str, ShardRecord | CorpusError | None] = {}
+    for name, (record, altered) in zip(names, read_many(corpus, look, names), strict=True):
+        looks[name] = record
+        if isinstance(record, ShardRecord):
+            report.problems += [*filter(None, [altered]), *_contradictions(record, digest)]
+        elif record is None:
+            report.problems.append(_undone(corpus, name))
+        else:
+            report.problems.append(str(record))
+    return looks
+
+
+def _undone(corpus: str, shard: str) -> str:
+    failure = read_failure(corpus, shard)
+    why = f" (it failed: {failure.cause})" if isinstance(failure, ShardFailure) else ""
+    return f"shard {shard} is not done: run generate again{why}"
+
+
+def _contradictions(record: ShardRecord, digest: str) -> Iterator[str]:
+    if record.config_digest != digest:
+        yield f"shard {record.shard} was made with another configuration"
     if sum(part.samples for part in record.parts) != record.samples:
-        report.problems.append(f"record of {record.shard}: its parts' samples do not add up to {record.samples}")
+        yield f"record of {record.shard}: its parts' samples do not add up to {record.samples}"
     if record.lost != len(record.errors) or record.skipped != len(record.skips):
-        report.problems.append(f"record of {record.shard}: its losses are not all listed")
-    for part in record.parts:
-        watch(part.name)
-        report.parts += 1
-        report.samples += part.samples
-        report.bytes += part.bytes
-        try:
-            problems = list(check_part(storage.join(corpus, part.name), part, set(record.members), keys))
-        except InputAccessError as error:
-            problems = [str(error)]
-        report.problems += [f"{part.name}: {problem}" for problem in problems]
+        yield f"record of {record.shard}: its losses are not all listed"
 
 
-def check_part(url: str, part: PartRecord, members: set[str], keys: set[str]) -> Iterator[str]:
-    """Yield what is wrong with one tar; ``keys`` collects the keys met, across parts."""
-    with storage.open_read(url) as stream:
-        size, sha256, tail = _checksum(stream)
-        if size != part.bytes:
-            yield f"{size} bytes, its record says {part.bytes}"
-        if sha256 != part.sha256:
-            yield "its sha256 is not the record's"
-        if tail != _MARK:
-            yield "the end-of-archive mark is missing"
-        stream.seek(0)
-        samples = 0
-        try:
-            for key, found in _samples(stream):
-                samples += 1
-                if key in keys:
-                    yield f"sample {key} occurs twice in the corpus"
-                keys.add(key)
-                if members - found:
-                    yield f"sample {key} lacks {', '.join(sorted(members - found))}"
-        except (tarfile.TarError, EOFError, UnicodeDecodeError) as error:
-            yield f"unreadable after {samples} samples: {error}"
-        if samples != part.samples:
-            yield f"{samples} samples, its record says {part.samples}"
+def _check_parts(
+    dataset: Dataset, records: Mapping[str, ShardRecord], report: Report, watch: Callable[[str], None], threads: int
+) -> Iterator[PartFindings]:
+    """Check every part that a record names, several at a time, and report in the order of the corpus."""
+    owners: dict[str, str] = {}
+
+    def parts() -> Iterator[tuple[IndexedPart, Members]]:
+        for record in records.values():
+            members = _members(dataset, record)
+            for part in record.parts:
+                watch(part.name)
+                yield IndexedPart(record.shard, part), members
+
+    keys: set[str] = set()
+    with ThreadPoolExecutor(threads, "rawsynth-verify") as pool:
+        check: Callable[[tuple[IndexedPart, Members]], PartFindings]
+        check = lambda row: check_part(dataset.config.output, *row)  # noqa: E731
+        for findings in ordered_map(pool, check, parts(), window=threads + 1):
+            name, shard, part = findings.indexed.part.name, findings.indexed.shard, findings.indexed.part
+            findings.problems += _repeated(findings.keys, keys)
+            if owners.setdefault(name, shard) is not shard:
+                findings.problems.append(f"shards {owners[name]} and {shard} both have it")
+            report.parts += 1
+            report.samples += part.samples
+            report.bytes += part.bytes
+            report.problems += [f"{name}: {problem}" for problem in findings.problems]
+            yield findings
+    report.lost = sum(record.lost for record in records.values())
 
 
-def _checksum(stream: storage.GuardedStream) -> tuple[int, str, bytes]:
-    digest, size, tail = hashlib.sha256(), 0, b""
-    while chunk := stream.read(_CHUNK):
-        digest.update(chunk)
-        size += len(chunk)
-        tail = (tail + chunk)[-len(_MARK) :]
-    return size, digest.hexdigest(), tail
+def _members(dataset: Dataset, record: ShardRecord) -> Members:
+    keep = dataset.config.read.keep
+    return Members(frozenset(record.members), frozenset(keep) | {f"source.{extension}" for extension in keep})
 
 
-def _samples(stream: storage.GuardedStream) -> Iterator[tuple[str, set[str]]]:
-    with tarfile.open(fileobj=stream, mode="r:") as archive:
-        current: str | None = None
-        found: set[str] = set()
-        for member in archive:
-            folder, slash, base = member.name.rpartition("/")
-            stem, _, extension = base.partition(".")
-            key = f"{folder}{slash}{stem}"
-            if key != current and current is not None:
-                yield current, found
-                found = set()
-            current = key
-            found.add(extension)
-        if current is not None:
-            yield current, found
-
-
-def _check_strays(corpus: str, expected: set[str], report: Report) -> None:
-    for path, _ in storage.walk_files(corpus):
-        hidden = path.split("/")[-1].startswith(".")
-        if path.endswith(".tar") and not hidden and path not in expected and not path.startswith(f"{RECORD_FOLDER}/"):
-            report.problems.append(f"{path}: no record knows this part; it was left by an interrupted run")
+def _repeated(found: list[str], keys: set[str]) -> Iterator[str]:
+    """Yield keys met before; those found are added, and need not be kept with their part any longer."""
+    for key in found:
+        if key in keys:
+            yield f"sample {key} occurs twice in the corpus"
+        keys.add(key)
+    found.clear()

@@ -13,12 +13,13 @@ from rawsynth.pipeline import environment, inputs
 from rawsynth.pipeline.config import FORMAT_VERSION, GenerateConfig, build_config, digest_of
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import count_samples
-from rawsynth.pipeline.record import RECORD_FOLDER, ShardRecord
+from rawsynth.pipeline.record import FAILURE_FOLDER, RECORD_FOLDER, ShardRecord
 from rawsynth.pipeline.synthesize import noise_policy
 from rawsynth.storage.sealed import read_sealed, write_sealed
 from rawsynth.transforms.add_noise import CORPUS_FILE
 
 DATASET_FILE = CORPUS_FILE
+INDEX_FILES = ("index.jsonl", "index.parquet")
 
 
 @dataclass(frozen=True)
@@ -269,17 +270,26 @@ def refuse_foreign_files(output: str) -> None:
 
 
 def _recorded_files(output: str, files: list[str]) -> set[str]:
-    """Files of a corpus that has lost its plan: sound records and the parts that they name."""
-    own: set[str] = set()
+    """Files of a corpus that has lost its plan: sound records, the parts that they name, sound failures, an index."""
+    own = {path for path in files if _is_index(output, path)}
     for path in files:
-        if path.startswith(f"{RECORD_FOLDER}/") and path.endswith(".json"):
+        if path.startswith((f"{RECORD_FOLDER}/", f"{FAILURE_FOLDER}/")) and path.endswith(".json"):
+            url = storage.join(output, path)
             try:
-                url = storage.join(output, path)
-                record = ShardRecord.from_json(read_sealed(url), url)
+                body = read_sealed(url)
+                record = ShardRecord.from_json(body, url) if path.startswith(f"{RECORD_FOLDER}/") else None
             except CorpusError:
                 continue
-            own |= {path, *(part.name for part in record.parts)}
+            own |= {path, *(part.name for part in (record.parts if record else ()))}
     return own
+
+
+def _is_index(output: str, path: str) -> bool:
+    """Whether a file is what ``rawsynth index`` writes beside the parts, and not the user's own of that name."""
+    if path not in INDEX_FILES:
+        return False
+    with storage.open_read(storage.join(output, path)) as stream:
+        return stream.read(64).startswith((b'{"rawsynth_index":', b"PAR1"))
 
 
 def remove_corpus(dataset: Dataset) -> None:
@@ -291,6 +301,8 @@ def remove_corpus(dataset: Dataset) -> None:
     # Records go first: a part without a record is made again, a record without its part would not be.
     records = [p for p in files if p.startswith(f"{RECORD_FOLDER}/") and p[len(RECORD_FOLDER) + 1 : -5] in names]
     parts = [p for p in files if (match := re.fullmatch(r"(.+)-\d{2,}\.tar", p)) and match[1] in names]
-    for path in [*records, *parts]:
+    failures = [p for p in files if p.startswith(f"{FAILURE_FOLDER}/") and p[len(FAILURE_FOLDER) + 1 : -5] in names]
+    indexes = [p for p in files if _is_index(output, p)]
+    for path in [*indexes, *records, *parts, *failures]:
         storage.remove(storage.join(output, path))
     storage.remove(storage.join(output, DATASET_FILE))

@@ -1,7 +1,5 @@
 """verify: whatever is wrong with a corpus is found and named."""
 
-import hashlib
-import io
 import random
 import shutil
 import tarfile
@@ -14,60 +12,10 @@ import pytest
 
 from rawsynth.corpus.verify import verify
 from rawsynth.errors import CorpusError
-from rawsynth.storage.sealed import read_sealed, write_sealed
+from rawsynth.storage import GuardedStream
+from tests.corpus.damage import patch_part, patch_record, rewritten
 
 Make = Callable[..., Any]
-MARK = 1024
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory, make_corpus: Make, photo_tar: Callable[..., Path]) -> Path:
-    """A corpus of two shards in several parts, with a loss; tests copy it."""
-    root = tmp_path_factory.mktemp("sound")
-    photo_tar(root / "in/a.tar", 4)
-    photo_tar(root / "in/sub/b.tar", 3, first=4)
-    content = (root / "in/sub/b.tar").read_bytes()
-    (root / "in/sub/b.tar").write_bytes(content[: content.index(b"s02.png")])
-    assert make_corpus(root / "in", root / "corpus", write={"part_size": 30_000}).exit_code == 0
-    return root / "corpus"
-
-
-@pytest.fixture
-def corpus(sound: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(sound, tmp_path / "corpus"))
-
-
-def patch_record(corpus: Path, shard: str, **fields: Any) -> None:
-    """Change fields of a record as rawsynth would write them, seal and all."""
-    url = str(corpus / f"records/{shard}.json")
-    write_sealed(url, {**read_sealed(url), **fields})
-
-
-def patch_part(corpus: Path, shard: str, name: str, content: bytes) -> None:
-    """Replace a part and make its record fit, so that only its content can give it away."""
-    (corpus / name).write_bytes(content)
-    parts = read_sealed(str(corpus / f"records/{shard}.json"))["parts"]
-    for part in parts:
-        if part["name"] == name:
-            part.update(bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
-    patch_record(corpus, shard, parts=parts)
-
-
-def rewritten(tar: bytes, change: Callable[[list[tuple[str, bytes]]], list[tuple[str, bytes]]]) -> bytes:
-    """Unpack a tar, change its list of members, pack it again."""
-    members = []
-    with tarfile.open(fileobj=io.BytesIO(tar)) as archive:
-        for member in archive:
-            handle = archive.extractfile(member)
-            assert handle is not None
-            members.append((member.name, handle.read()))
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        for name, content in change(members):
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            archive.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 # ---- a sound corpus ----
@@ -200,7 +148,10 @@ def test_a_missing_sample_is_found_under_a_fitting_checksum(corpus: Path) -> Non
 
 def test_a_key_that_occurs_twice_is_found(corpus: Path) -> None:
     content = (corpus / "sub/b-00.tar").read_bytes()
-    renamed = rewritten(content, lambda rows: [(name.replace("sub/b/s00.", "a/s00."), data) for name, data in rows])
+    old, new = b'"key":"sub/b/s00"', b'"key":"a/s00"'
+    renamed = rewritten(
+        content, lambda rows: [(name.replace("sub/b/s00.", "a/s00."), data.replace(old, new)) for name, data in rows]
+    )
     patch_part(corpus, "sub/b", "sub/b-00.tar", renamed)
     assert verify(str(corpus)).problems == ["sub/b-00.tar: sample a/s00 occurs twice in the corpus"]
 
@@ -212,6 +163,61 @@ def test_garbage_between_members_is_found_under_a_fitting_checksum(corpus: Path)
     patch_part(corpus, "a", "a-00.tar", bytes(content))
     problems = verify(str(corpus)).problems
     assert problems and all(problem.startswith("a-00.tar: ") for problem in problems)
+
+
+def members_with(extra: Callable[[list[tuple[str, bytes]]], list[tuple[str, bytes]]], corpus: Path) -> None:
+    patch_part(corpus, "a", "a-00.tar", rewritten((corpus / "a-00.tar").read_bytes(), extra))
+
+
+INSIDE: list[tuple[Callable[[list[tuple[str, bytes]]], list[tuple[str, bytes]]], str]] = [
+    (lambda rows: [rows[0], *rows], "sample a/s00: clean.npy occurs twice"),
+    (lambda rows: [*rows[:1], ("a/s00.cls", b"1"), *rows[1:]], "sample a/s00 has cls, which its record does not know"),
+    (lambda rows: [row if row[0] != "a/s00.json" else (row[0], b"[") for row in rows], "its JSON cannot be read"),
+    (lambda rows: [row if row[0] != "a/s00.json" else (row[0], b"{}") for row in rows], "its JSON cannot be read"),
+    (lambda rows: [row if row[0] != "a/s00.json" else (row[0], b'{"key":"b"}') for row in rows], "that of b"),
+    (lambda rows: [row if row[0] != "a/s00.json" else (row[0], b'{"key":"a/s00"}') for row in rows], "not a sample's"),
+    (lambda rows: [], "it holds no sample"),
+    (lambda rows: [("readme", b""), *rows], "sample readme lacks clean.npy, json, noisy.npy"),
+]
+
+
+@pytest.mark.parametrize(("change", "problem"), INSIDE, ids=[row[1] for row in INSIDE])
+def test_what_is_wrong_inside_is_found_under_a_fitting_checksum(
+    corpus: Path, change: Callable[[list[tuple[str, bytes]]], list[tuple[str, bytes]]], problem: str
+) -> None:
+    members_with(change, corpus)
+    problems = verify(str(corpus)).problems
+    assert any(line.startswith("a-00.tar: ") and problem in line for line in problems), problems
+
+
+def test_a_second_archive_behind_the_end_is_found_under_a_fitting_checksum(corpus: Path) -> None:
+    content = (corpus / "a-00.tar").read_bytes()
+    patch_part(corpus, "a", "a-00.tar", content + content)
+    assert verify(str(corpus)).problems == ["a-00.tar: there is more behind the end-of-archive mark"]
+
+
+def test_a_link_for_a_member_is_found_under_a_fitting_checksum(corpus: Path) -> None:
+    content = bytearray((corpus / "a-00.tar").read_bytes())
+    content[156:157] = tarfile.SYMTYPE
+    content[148:156] = b" " * 8
+    content[148:156] = b"%06o\0 " % sum(content[:512])
+    patch_part(corpus, "a", "a-00.tar", bytes(content))
+    assert any("clean.npy is no regular file" in problem for problem in verify(str(corpus)).problems)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_each_part_is_read_once(corpus: Path, monkeypatch: pytest.MonkeyPatch, threads: int) -> None:
+    """A part behind a slow store is fetched once, for its checksum and its members."""
+    read, inner = [0], GuardedStream.read
+
+    def counted(stream: GuardedStream, size: int | None = -1) -> bytes:
+        data = inner(stream, size)
+        read[0] += len(data)
+        return data
+
+    monkeypatch.setattr(GuardedStream, "read", counted)
+    report = verify(str(corpus), threads=threads)
+    assert report.ok and read[0] == report.bytes
 
 
 # ---- records ----
