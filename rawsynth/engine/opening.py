@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rawsynth import storage
+from rawsynth.corpus.records import list_records, read_many, read_record
 from rawsynth.engine.corpus_run import CorpusRun
 from rawsynth.engine.observer import Observer
 from rawsynth.engine.output_lock import OutputLock
 from rawsynth.engine.ranks import Rank, check_ranked, wait_for_plan
 from rawsynth.engine.summary import Summary
+from rawsynth.errors import CorpusError
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.dataset import DATASET_FILE, Dataset, accept_changes, join_dataset, open_dataset
+from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.record import ShardRecord, record_url
 from rawsynth.pipeline.synthesize import make_transforms
 
@@ -83,8 +86,7 @@ def _find_work(run: CorpusRun, rank: Rank) -> None:
     mine = rank.share(run.dataset.shards)
     run.summary.shards = len(mine)
     run.summary.planned_only = config.run.plan_only
-    for shard in mine:
-        record = ShardRecord.load(config.output, shard.name)
+    for shard, record in zip(mine, _records(config.output, mine), strict=True):
         if record is not None and is_done(record, digest, config.run.retry_errors):
             run.summary.add_skipped(record)
             continue
@@ -95,6 +97,19 @@ def _find_work(run: CorpusRun, rank: Rank) -> None:
             # Whoever makes the shards is not told to try again.
             storage.remove(record_url(config.output, shard.name))
         run.todo.append(shard)
+
+
+def _records(corpus: str, shards: Sequence[Shard]) -> Iterator[ShardRecord | None]:
+    """Read the shards' records; a damaged one ends the run, as it may hide what was lost."""
+    listing = list_records(corpus)
+
+    def read(shard: Shard) -> ShardRecord | CorpusError | None:
+        return read_record(corpus, shard.name) if listing.may_hold(shard.name) else None
+
+    for record in read_many(corpus, read, shards):
+        if isinstance(record, CorpusError):
+            raise record
+        yield record
 
 
 def is_done(record: ShardRecord, digest: str, retry_errors: bool) -> bool:
