@@ -136,6 +136,7 @@ class Unprocess(ReverseMethod):
 
     name: ClassVar[str] = "unprocess"
     version = "1"
+    ignores_batch: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()
