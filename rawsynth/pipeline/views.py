@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from rawsynth import seeding
 from rawsynth.errors import InputAccessError, SampleError, SampleSkipped
-from rawsynth.methods.style_encoder import sample_grid
+from rawsynth.methods.style_encoder import grid_places
 from rawsynth.pipeline.config import ImageConfig, ReadConfig
 from rawsynth.pipeline.decode import crop_to_even, decode_srgb, downscale_linear
 from rawsynth.pipeline.keys import crop_key
@@ -120,7 +119,9 @@ class ViewMaker:
 
 def frame_pixels(image: NDArray[Any]) -> NDArray[Any]:
     """Return the pixels of a photograph ``(3, H, W)`` that decide its style."""
-    return sample_grid(torch.from_numpy(image)[None])[0].numpy()
+    rows, columns = (grid_places(extent).numpy() for extent in image.shape[-2:])
+    # NumPy takes these few pixels in a tenth of the time that indexing a tensor needs.
+    return image.take(rows, axis=1).take(columns, axis=2)
 
 
 def check_size(image: NDArray[Any], config: ImageConfig) -> None:
