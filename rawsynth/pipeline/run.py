@@ -21,6 +21,7 @@ from rawsynth.pipeline import environment
 from rawsynth.pipeline.batching import Batch, batch_views
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.flow import Pools, Prefetch, ordered_map
+from rawsynth.pipeline.heap import keep_freed_memory
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import read_shard
 from rawsynth.pipeline.record import ShardRecord
@@ -63,13 +64,14 @@ def run_shard(
         config: what to do; its ``output`` is the corpus.
         synthesizer: made once from the same configuration, used for all shards.
         digest: of the corpus, for the record.
-        threads: decoding threads.
+        threads: how many decode, and on a CPU how many synthesise, unless ``pools`` brings its own.
         watch: called after each batch.
         pools: threads to work with, from :func:`make_pools`, where there are many shards; else the shard has its own.
 
     Raises:
         InputAccessError: an input cannot be reached; nothing is recorded, and the next run tries again.
         OutputError: the output cannot be written.
+        UsageError: a batch does not fit the device's memory.
     """
     started = time.time()
     tally, clock = Tally(), StageClock()
@@ -119,6 +121,7 @@ def run_shard(
 
 def make_pools(synthesizer: Synthesizer, threads: int) -> Pools:
     """Make the threads for shards: so many that decode, and on a CPU as many that synthesise."""
+    keep_freed_memory()
     # One GPU works through one batch after the other; cores take a batch each.
     return Pools(threads, threads if synthesizer.device.type == "cpu" else 1)
 
