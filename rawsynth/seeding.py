@@ -35,7 +35,7 @@ Law = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 # Eager CPU draws run in blocks that stay in a core's second-level cache, this many values a thread: the rounds over a
 # whole batch would each cross memory, and smaller blocks would be split over threads that then wait for each other.
-_EAGER_BLOCK = 1 << 15
+_EAGER_BLOCK = 1 << 16
 
 
 def sample_seed(seed: int, key: str, purpose: str) -> int:

@@ -1,7 +1,7 @@
 """Linear sRGB to camera RGB at the sites of a colour filter array, with gains inverted so that highlights stay.
 
-Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019, section 3.2. A CFA site keeps one colour, so it
-costs one row of the matrix and the luma that guards the highlights, never three colours.
+Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019, section 3.2. A CFA site keeps one colour, so
+it costs one row of the matrix and the luma that guards the highlights, never three colours.
 """
 
 from __future__ import annotations

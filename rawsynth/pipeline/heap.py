@@ -1,7 +1,7 @@
 """Memory that a batch has freed stays with the process for the next batch.
 
 glibc hands the top of a heap back to the system as soon as a few megabytes of it are free, and the next batch gets it
-again page by page, each a fault that clears it: on a virtual machine that took a quarter of a pipeline's processor time.
+again page by page, each a fault that clears it: on a virtual machine a quarter of a pipeline's processor time.
 """
 
 from __future__ import annotations
