@@ -56,7 +56,7 @@ class NullSynthesizer:
         planes = np.random.default_rng(0).integers(0, 16384, (4, SIDE // 2, SIDE // 2), dtype=np.uint16)
         self.arrays = {"clean.npy": planes, "noisy.npy": planes}
 
-    def __call__(self, views: Sequence[View]) -> list[SynthesizedSample]:
+    def __call__(self, views: Sequence[View], clock: object = None) -> list[SynthesizedSample]:
         return [SynthesizedSample(view, self.arrays, {"key": view.key}) for view in views]
 
 

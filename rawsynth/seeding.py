@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 RNG_VERSION = "threefry2x32-13/box-muller/1"
@@ -34,7 +35,7 @@ Law = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 # Eager CPU draws run in blocks that stay in a core's second-level cache, this many values a thread: the rounds over a
 # whole batch would each cross memory, and smaller blocks would be split over threads that then wait for each other.
-_EAGER_BLOCK = 1 << 15
+_EAGER_BLOCK = 1 << 16
 
 
 def sample_seed(seed: int, key: str, purpose: str) -> int:
@@ -113,10 +114,10 @@ def box_muller(bits0: Tensor, bits1: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         Two float32 tensors of the words' shape.
     """
-    uniform = (bits0.to(torch.float32).abs() + 0.5) * 2.0**-31
-    radius = torch.sqrt(-2.0 * torch.log(uniform))
-    angle = bits1.to(torch.float32) * (2.0 * math.pi * 2.0**-32)
-    return radius * torch.cos(angle), radius * torch.sin(angle)
+    uniform = bits0.to(torch.float32).abs_().add_(0.5).mul_(2.0**-31)
+    radius = uniform.log_().mul_(-2.0).sqrt_()
+    angle = bits1.to(torch.float32).mul_(2.0 * math.pi * 2.0**-32)
+    return torch.cos(angle).mul_(radius), angle.sin_().mul_(radius)
 
 
 def uniform_from_bits(bits0: Tensor, bits1: Tensor) -> tuple[Tensor, Tensor]:
@@ -189,4 +190,34 @@ def _draw_in_blocks(words: Tensor, stream: int, law: Law, fields: tuple[Tensor, 
     step = max(1, eager_block() // words.shape[0])
     for start in range(0, count, step):
         block = slice(start, min(start + step, count))
-        fields[0][:, block], fields[1][:, block] = _draw(words, block.start, block.stop, stream, law)
+        fields[0][:, block], fields[1][:, block] = law(*_eager_threefry(words, block.start, block.stop, stream))
+
+
+def _eager_threefry(words: Tensor, start: int, stop: int, stream: int) -> tuple[Tensor, Tensor]:
+    """:func:`threefry2x32` of the counters ``(start..stop, stream)``, the same bits in fewer passes.
+
+    NumPy shifts unsigned words in one pass, where torch needs a second to take the sign off; torch rotates and adds in
+    one pass, which NumPy cannot. Both work on the same memory. The first round is of numbers, not of fields, for the
+    half that the counter does not reach.
+    """
+    key0, key1 = words.numpy().view(np.uint32).T[..., None]
+    keys = (key0, key1, key0 ^ key1 ^ np.uint32(_PARITY))
+    first = key1 + np.uint32(stream)
+    x0 = np.arange(start, stop, dtype=np.uint32)[None] + (key0 + first)
+    x1 = x0 ^ (first << np.uint32(_ROTATIONS[0]) | first >> np.uint32(32 - _ROTATIONS[0]))
+    low = np.empty_like(x1)
+    for index in range(1, 13):
+        rotation = _ROTATIONS[index % 8]
+        np.add(x0, x1, out=x0)
+        np.right_shift(x1, np.uint32(32 - rotation), out=low)
+        _signed(low).add_(_signed(x1), alpha=1 << rotation)
+        np.bitwise_xor(low, x0, out=x1)
+        if index % 4 == 3:
+            group = index // 4 + 1
+            np.add(x0, keys[group % 3], out=x0)
+            np.add(x1, keys[(group + 1) % 3] + np.uint32(group), out=x1)
+    return _signed(x0), _signed(x1)
+
+
+def _signed(words: NDArray[np.uint32]) -> Tensor:
+    return torch.from_numpy(words.view(np.int32))

@@ -71,6 +71,6 @@ def run_here(run: CorpusRun) -> None:
     config = run.dataset.config
     if not run.todo:
         return
-    task = ShardTask(config, run.dataset.digest, threads_of_each(config, 1))
-    while (shard := run.next_shard()) is not None:
-        run.ended(shard, task(shard, partial(run.observer.progress, shard)))
+    with ShardTask(config, run.dataset.digest, threads_of_each(config, 1)) as task:
+        while (shard := run.next_shard()) is not None:
+            run.ended(shard, task(shard, partial(run.observer.progress, shard)))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import platform
 import time
+from types import TracebackType
+from typing import Self
 
 from rawsynth import storage
 from rawsynth.engine.resources import torch_threads
@@ -11,18 +13,30 @@ from rawsynth.errors import InputAccessError
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.record import ShardFailure, ShardRecord, failure_url, record_url
-from rawsynth.pipeline.run import Watch, run_shard
+from rawsynth.pipeline.run import Watch, make_pools, run_shard
 from rawsynth.pipeline.synthesize import Synthesizer
 
 Outcome = ShardRecord | ShardFailure
 
 
 class ShardTask:
-    """Makes shards of one corpus, one after the other, with what is built once."""
+    """Makes shards of one corpus, one after the other, with what is built once.
+
+    A context manager: leaving it ends its threads.
+    """
 
     def __init__(self, config: GenerateConfig, digest: str, threads: int) -> None:
         self.config, self.digest, self.threads = config, digest, threads
         self._synthesizer = Synthesizer(config)
+        self._pools = make_pools(self._synthesizer, threads)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pools.__exit__(kind, error, trace)
 
     def __call__(self, shard: Shard, watch: Watch = lambda progress: None) -> Outcome:
         """Make one shard; a fault of access becomes a failure, which is kept beside the records.
@@ -38,8 +52,9 @@ class ShardTask:
         try:
             with torch_threads(splitting):
                 record = run_shard(
-                    shard, self.config, self._synthesizer, digest=self.digest, threads=self.threads, watch=watch
-                )
+                    shard, self.config, self._synthesizer,
+                    digest=self.digest, threads=self.threads, watch=watch, pools=self._pools,
+                )  # fmt: skip
         except InputAccessError as error:
             return failed(shard, self.config, self.digest, kind="access", cause=str(error))
         storage.remove(failure_url(self.config.output, shard.name))

@@ -50,10 +50,10 @@ def serve(channel: Connection[Any, Any], config: GenerateConfig, digest: str, th
     # Ctrl-C reaches the whole terminal; the parent says when to stop.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        task = ShardTask(config, digest, threads)
-        channel.send(Ready())
-        while (shard := channel.recv()) is not None:
-            channel.send(_outcome(task, shard, channel))
+        with ShardTask(config, digest, threads) as task:
+            channel.send(Ready())
+            while (shard := channel.recv()) is not None:
+                channel.send(task(shard, channel.send))
     except RawsynthError as error:
         channel.send(Fatal(error))
     except (EOFError, BrokenPipeError):
@@ -61,10 +61,6 @@ def serve(channel: Connection[Any, Any], config: GenerateConfig, digest: str, th
     except Exception:  # noqa: BLE001 - the boundary of the process: the parent decides whether the shard is tried again
         channel.send(Broken(traceback.format_exc()))
         sys.exit(1)
-
-
-def _outcome(task: ShardTask, shard: Shard, channel: Connection[Any, Any]) -> Outcome:
-    return task(shard, channel.send)
 
 
 def end_with_parent() -> None:

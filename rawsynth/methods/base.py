@@ -24,12 +24,15 @@ class ReverseMethod(nn.Module, ABC):
         version: changes whenever the same parameters would give another RAW.
         takes_color: whether the caller may choose colour and exposure; else they are those of the weights.
         reads_style: whether a style is read from the image, or from the frame that it is a crop of.
+        ignores_batch: whether a sample's RAW is the same bits in any batch, on every device. Not of a network: on a GPU
+            the size of the batch decides how its convolutions are computed.
     """
 
     name: ClassVar[str]
     version: str
     takes_color: ClassVar[bool] = True
     reads_style: ClassVar[bool] = False
+    ignores_batch: ClassVar[bool] = False
 
     @classmethod
     def create(

@@ -34,8 +34,13 @@ def sample_grid(frame: Tensor, side: int = GRID) -> Tensor:
     Returns:
         ``(B, 3, side, side)``, single pixels of the frame; those of small frames repeat.
     """
-    rows, columns = ((torch.arange(side, device=frame.device) * 2 + 1) * n // (2 * side) for n in frame.shape[-2:])
+    rows, columns = (grid_places(n, side, frame.device) for n in frame.shape[-2:])
     return frame[..., rows, :][..., columns]
+
+
+def grid_places(extent: int, side: int = GRID, device: torch.device | None = None) -> Tensor:
+    """Return which of ``extent`` rows or columns :func:`sample_grid` takes, int64 ``(side,)``."""
+    return (torch.arange(side, device=device) * 2 + 1) * extent // (2 * side)
 
 
 class LowRankGram(nn.Module):

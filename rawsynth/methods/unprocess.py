@@ -21,11 +21,11 @@ from torch import Tensor
 
 from rawsynth.errors import UsageError
 from rawsynth.methods.base import MethodParams, ReverseMethod
+from rawsynth.methods.site_sampling import sample_sites
 from rawsynth.raw.cfa import color_indices
 from rawsynth.raw.colorimetry import XYZ_FROM_SRGB
 
 GAMMA = 2.2
-HIGHLIGHT_INFLECTION = 0.9
 
 # XYZ to camera RGB of the four cameras of the Darmstadt Noise Dataset.
 DND_CAM_FROM_XYZ = np.array(
@@ -84,30 +84,6 @@ def linear_table() -> Tensor:
     return gamma_expansion(inverse_smoothstep(torch.arange(256, dtype=torch.float64) / 255.0)).to(torch.float32)
 
 
-def sample_sites(image: Tensor, table: Tensor | None, rows: Tensor, luma: Tensor, gains: Tensor) -> Tensor:
-    """Take linear sRGB to camera RGB at the CFA's sites only, invert the gains and clip.
-
-    Args:
-        image: ``(B, 3, H, W)``: linear float32, or uint8 with ``table``.
-        table: ``(256,)`` linear light of uint8 values, or ``None``.
-        rows: ``(B, 4, 3)``, the row of ``cam_from_srgb`` that each site keeps.
-        luma: ``(B, 3)``, the mean of the three rows: the camera's grey value, for the highlight mask.
-        gains: ``(B, 4)``, what each site is multiplied by below the highlights.
-
-    Returns:
-        ``(B, 4, H/2, W/2)`` float32 in [0, 1].
-    """
-    planes = []
-    for site in range(4):
-        pixels = image[:, :, site // 2 :: 2, site % 2 :: 2]
-        red, green, blue = (pixels[:, c] if table is None else table[pixels[:, c].int()] for c in range(3))
-        row, gray, gain = rows[:, site, :, None, None], luma[:, :, None, None], gains[:, site, None, None]
-        value = red * row[:, 0] + green * row[:, 1] + blue * row[:, 2]
-        level = red * gray[:, 0] + green * gray[:, 1] + blue * gray[:, 2]
-        planes.append((value * safe_inverse_gain(level, gain)).clamp(0.0, 1.0))
-    return torch.stack(planes, dim=1)
-
-
 def site_colors(
     params: Sequence[MethodParams],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
@@ -125,17 +101,12 @@ def site_colors(
     return cam, np.take_along_axis(cam, colors[:, :, None], axis=1), np.take_along_axis(inverse, colors, axis=1)
 
 
-def safe_inverse_gain(gray: Tensor, gain: Tensor) -> Tensor:
-    """Blend an inverse gain towards 1 where the grey value passes 0.9, so that clipped highlights stay clipped."""
-    mask = ((gray - HIGHLIGHT_INFLECTION) * (1.0 / (1.0 - HIGHLIGHT_INFLECTION))).clamp(min=0.0) ** 2
-    return torch.maximum(mask + (1.0 - mask) * gain, gain)
-
-
 class Unprocess(ReverseMethod):
     """Brooks et al.'s unprocessing; needs no weights."""
 
     name: ClassVar[str] = "unprocess"
     version = "1"
+    ignores_batch: ClassVar[bool] = True
 
     def __init__(self) -> None:
         super().__init__()

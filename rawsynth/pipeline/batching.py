@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -14,12 +15,16 @@ _PENDING_BUDGETS = 4
 
 @dataclass
 class Batch:
-    """Views of one shape and dtype, with what was lost or left out since the batch before."""
+    """Views of one shape and dtype, with what was lost or left out since the batch before.
+
+    ``ready`` is the ``time.perf_counter()`` at which it was complete.
+    """
 
     views: list[View] = field(default_factory=list)
     lost: list[LostSample] = field(default_factory=list)
     skipped: list[SkippedSample] = field(default_factory=list)
     sources: int = 0
+    ready: float = 0.0
 
 
 def batch_size(height: int, width: int, budget: int) -> int:
@@ -37,7 +42,7 @@ def batch_views(
     def send(views: list[View]) -> Batch:
         nonlocal news
         batch, news = news, Batch()
-        batch.views = views
+        batch.views, batch.ready = views, time.perf_counter()
         return batch
 
     for result in results:

@@ -6,9 +6,9 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 A = TypeVar("A")
 B = TypeVar("B")
@@ -27,8 +27,33 @@ def ordered_map(pool: ThreadPoolExecutor, function: Callable[[A], B], items: Ite
         while pending:
             yield pending.popleft().result()
     finally:
-        for future in pending:
-            future.cancel()
+        # Nothing of this goes on once it is left: the pool may have other work next.
+        wait([future for future in pending if not future.cancel()])
+
+
+class Pools:
+    """The threads of a shard's stages. One for many shards saves each the start, and the memory that threads leave.
+
+    A context manager: leaving it ends the threads.
+
+    Attributes:
+        decoders: read, decode and cut images; ``decoding`` is their number.
+        makers: turn batches into encoded samples; ``making`` is their number.
+    """
+
+    def __init__(self, decoding: int, making: int) -> None:
+        self.decoding, self.making = decoding, making
+        self.decoders = ThreadPoolExecutor(decoding, "rawsynth-decode")
+        self.makers = ThreadPoolExecutor(making, "rawsynth-synthesize")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.decoders.shutdown()
+        self.makers.shutdown()
 
 
 class Prefetch(Generic[A]):

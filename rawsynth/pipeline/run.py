@@ -6,24 +6,26 @@
             (threads)                (threads, or one GPU)               (this thread)
 
 Every arrow keeps the order of the inputs, so timing decides nothing; every queue is bounded, so a shard's length does
-not matter either.
+not matter either. What each stage takes is counted (`stages`) and goes into the record's `run`.
 """
 
 from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from rawsynth.pipeline import environment
 from rawsynth.pipeline.batching import Batch, batch_views
 from rawsynth.pipeline.config import GenerateConfig
-from rawsynth.pipeline.flow import Prefetch, ordered_map
+from rawsynth.pipeline.flow import Pools, Prefetch, ordered_map
+from rawsynth.pipeline.heap import keep_freed_memory
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import read_shard
 from rawsynth.pipeline.record import ShardRecord
+from rawsynth.pipeline.stages import MakerWaits, StageClock
 from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer, stored_noisy
 from rawsynth.pipeline.views import ViewMaker
 from rawsynth.pipeline.writer import ShardWriter
@@ -32,13 +34,14 @@ from rawsynth.raw import codecs
 
 @dataclass(frozen=True)
 class Progress:
-    """What one batch added, for whoever watches."""
+    """What one batch added, for whoever watches; ``errors``: ``{key, stage, cause}`` of each image that was lost."""
 
     sources: int
     samples: int
     lost: int
     skipped: int
     bytes_written: int
+    errors: tuple[Mapping[str, str], ...] = ()
 
 
 Watch = Callable[[Progress], None]
@@ -52,6 +55,7 @@ def run_shard(
     digest: str,
     threads: int,
     watch: Watch = lambda progress: None,
+    pools: Pools | None = None,
 ) -> ShardRecord:
     """Make one shard of a corpus and its record.
 
@@ -60,38 +64,43 @@ def run_shard(
         config: what to do; its ``output`` is the corpus.
         synthesizer: made once from the same configuration, used for all shards.
         digest: of the corpus, for the record.
-        threads: decoding threads.
+        threads: how many decode, and on a CPU how many synthesise, unless ``pools`` brings its own.
         watch: called after each batch.
+        pools: threads to work with, from :func:`make_pools`, where there are many shards; else the shard has its own.
 
     Raises:
         InputAccessError: an input cannot be reached; nothing is recorded, and the next run tries again.
         OutputError: the output cannot be written.
+        UsageError: a batch does not fit the device's memory.
     """
     started = time.time()
-    tally = Tally()
-    # One GPU works through one batch after the other; cores take a batch each.
-    devices = threads if synthesizer.device.type == "cpu" else 1
+    tally, clock = Tally(), StageClock()
+    waits = MakerWaits(clock)
 
     def make(batch: Batch) -> tuple[Batch, list[EncodedSample]]:
-        samples = synthesizer(batch.views) if batch.views else []
-        return batch, [encode_sample(sample, config.write.srgb) for sample in samples]
+        with waits.working(batch.ready):
+            samples = synthesizer(batch.views, clock) if batch.views else []
+            with clock.measure("encode"):
+                return batch, [encode_sample(sample, config.write.srgb) for sample in samples]
 
     with (
         ShardWriter(config.output, shard.name, config.write.part_size, config.read.splits) as writer,
-        ThreadPoolExecutor(threads, "rawsynth-decode") as decoders,
-        ThreadPoolExecutor(devices, "rawsynth-synthesize") as makers,
-        Prefetch(read_batches(shard, config, decoders, threads), depth=1) as batches,
+        nullcontext(pools) if pools else make_pools(synthesizer, threads) as work,
+        Prefetch(read_batches(shard, config, work, clock), depth=1) as batches,
     ):
-        for batch, samples in ordered_map(makers, make, batches, window=devices + 1):
-            written = sum(writer.write(s.key, s.members, s.split) for s in samples)
+        for batch, samples in ordered_map(work.makers, make, batches, window=work.making + 1):
+            with clock.measure("write"):
+                written = sum(writer.write(s.key, s.members, s.split) for s in samples)
             watch(tally.add(batch, len(samples), written))
+        with clock.measure("write"):
+            parts = writer.finish()
         record = ShardRecord(
             shard=shard.name,
             config_digest=digest,
             inputs=[[shard.url(f), f.size] for f in shard.files],
             members=["json", "clean.npy", *stored_noisy(config)]
             + ["srgb.jpg"] * config.write.srgb,
-            parts=writer.finish(),
+            parts=parts,
             sources=tally.sources,
             samples=tally.samples,
             skipped=len(tally.skips),
@@ -99,17 +108,30 @@ def run_shard(
             errors=tally.errors,
             skips=tally.skips,
             environment=environment.describe(config.compute.device),
-            run={"host": platform.node(), "started": started, "seconds": round(time.time() - started, 3)},
+            run={
+                "host": platform.node(),
+                "started": started,
+                "seconds": round(time.time() - started, 3),
+                "stages": clock.seconds(),
+            },
         )
     record.save(config.output)
     return record
 
 
-def read_batches(shard: Shard, config: GenerateConfig, pool: ThreadPoolExecutor, threads: int) -> Iterator[Batch]:
+def make_pools(synthesizer: Synthesizer, threads: int) -> Pools:
+    """Make the threads for shards: so many that decode, and on a CPU as many that synthesise."""
+    keep_freed_memory()
+    # One GPU works through one batch after the other; cores take a batch each.
+    return Pools(threads, threads if synthesizer.device.type == "cpu" else 1)
+
+
+def read_batches(shard: Shard, config: GenerateConfig, pools: Pools, clock: StageClock) -> Iterator[Batch]:
     """Read, decode and batch a shard's images."""
-    make_views = ViewMaker(config.seed, config.read, config.image)
-    sources = read_shard(shard, config.read.keep)
-    return batch_views(ordered_map(pool, make_views, sources, window=threads + 2), config.compute.budget())
+    make_views = ViewMaker(config.seed, config.read, config.image, clock)
+    sources = clock.measure_items("read", read_shard(shard, config.read.keep))
+    views = ordered_map(pools.decoders, make_views, sources, window=pools.decoding + 2)
+    return batch_views(views, config.compute.budget())
 
 
 @dataclass(frozen=True)
@@ -143,6 +165,7 @@ class Tally:
         """Add a batch and return what it added."""
         self.sources += batch.sources
         self.samples += samples
-        self.errors += [{"key": e.key, "stage": e.stage, "cause": e.cause} for e in batch.lost]
+        errors = [{"key": e.key, "stage": e.stage, "cause": e.cause} for e in batch.lost]
+        self.errors += errors
         self.skips += [{"key": s.key, "reason": s.reason} for s in batch.skipped]
-        return Progress(batch.sources, samples, len(batch.lost), len(batch.skipped), bytes_written)
+        return Progress(batch.sources, samples, len(batch.lost), len(batch.skipped), bytes_written, tuple(errors))

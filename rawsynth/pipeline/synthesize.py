@@ -16,10 +16,12 @@ from rawsynth.cameras import CameraProfile, load_camera
 from rawsynth.cameras.choosing import RANDOM_CAMERA, random_cameras
 from rawsynth.errors import UsageError
 from rawsynth.pipeline.batching import batch_size
-from rawsynth.raw.codecs import noisy_members
 from rawsynth.pipeline.config import GenerateConfig
+from rawsynth.pipeline.device_memory import BatchFitter
 from rawsynth.pipeline.environment import check_device
+from rawsynth.pipeline.stages import StageClock, device_laps
 from rawsynth.pipeline.views import View
+from rawsynth.raw.codecs import noisy_members
 from rawsynth.raw.image import RawImage
 from rawsynth.raw.levels import CLEAN_LEVELS
 from rawsynth.raw.quantize import dequantize, quantize
@@ -57,8 +59,12 @@ class Synthesizer:
         self.levels = config.write.levels()
         self.autocast_dtype = getattr(torch, compute.dtype)
         self.padded_batch: int | None = None
-        if compute.compile == "on":
+        compiled = compute.compile == "on"
+        if compiled:
             self._compile(config)
+        # Compiled code may round otherwise at another size.
+        divisible = self.to_raw.method.ignores_batch and not compiled
+        self.fit = BatchFitter(divisible=divisible, padded=self.padded_batch or 1)
 
     def _compile(self, config: GenerateConfig) -> None:
         fixed = config.image.crop is not None
@@ -68,25 +74,40 @@ class Synthesizer:
         self.to_raw.compile_kernels(dynamic=not fixed)
         self.add_noise.compile_kernels(dynamic=not fixed)
 
-    def __call__(self, views: Sequence[View]) -> list[SynthesizedSample]:
-        """Synthesise the samples of views that share one shape and dtype."""
+    def __call__(self, views: Sequence[View], clock: StageClock | None = None) -> list[SynthesizedSample]:
+        """Synthesise the samples of views that share one shape and dtype; ``clock`` takes the times of the stages.
+
+        Raises:
+            UsageError: they do not fit the device's memory.
+        """
+        clock = clock or StageClock()
+        return self.fit(lambda part: self._synthesize(part, clock), views)
+
+    def _synthesize(self, views: Sequence[View], clock: StageClock) -> list[SynthesizedSample]:
+        laps = device_laps(self.device, clock)
         rows = [*views, *repeat(views[0], max(0, (self.padded_batch or 0) - len(views)))]
         keys = [view.key for view in rows]
         srgb, frame = (
             torch.from_numpy(np.stack(pixels)).to(self.device, non_blocking=True)
             for pixels in ([view.image for view in rows], [view.frame for view in rows])
         )
+        laps.lap("to_device")
         method_params = self.to_raw.make_params(len(rows), keys=keys)
         with torch.autocast(self.device.type, self.autocast_dtype, enabled=self.autocast_dtype != torch.float32):
             clean = self.to_raw.apply_params(srgb, method_params, frame=frame)
         stored = quantize(clean.packed, CLEAN_LEVELS, reuse=True)
         # Noise goes onto the clean image as it is stored, so that replaying it gives the stored noisy image.
         clean = RawImage(dequantize(stored, CLEAN_LEVELS), clean.metadata)
+        laps.lap("method")
         draws = [self._noise_params(keys, index, method_params) for index in range(self.realizations)]
-        arrays = {"clean.npy": stored.cpu().numpy()}
+        made = {"clean.npy": stored}
         for member, params in zip(self.members, draws, strict=False):
             noisy = self.add_noise.apply_params(clean, params).packed
-            arrays[member] = quantize(noisy, self.levels, reuse=True).cpu().numpy()
+            made[member] = quantize(noisy, self.levels, reuse=True)
+        laps.lap("noise")
+        arrays = {member: dn.cpu().numpy() for member, dn in made.items()}
+        laps.lap("from_device")
+        laps.finish()
         return [
             SynthesizedSample(
                 view,

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from rawsynth import seeding
 from rawsynth.errors import InputAccessError, SampleError, SampleSkipped
-from rawsynth.methods.style_encoder import sample_grid
+from rawsynth.methods.style_encoder import grid_places
 from rawsynth.pipeline.config import ImageConfig, ReadConfig
 from rawsynth.pipeline.decode import crop_to_even, decode_srgb, downscale_linear
 from rawsynth.pipeline.keys import crop_key
 from rawsynth.pipeline.reader import LostSample, SourceSample
+from rawsynth.pipeline.stages import StageClock
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,12 @@ class SkippedSample:
 
 @dataclass(frozen=True)
 class ViewMaker:
-    """Cut one source image's views; depends on the image, its key and the configuration only."""
+    """Cut one source image's views; depends on the image, its key and the configuration only. ``clock`` takes times."""
 
     seed: int
     read: ReadConfig
     image: ImageConfig
+    clock: StageClock = field(default_factory=StageClock, compare=False)
 
     def __call__(self, sample: SourceSample | LostSample) -> list[View] | LostSample | SkippedSample:
         """Return the views, or why there are none. Only a fault of access raises."""
@@ -74,7 +75,17 @@ class ViewMaker:
             return LostSample(sample.key, "decode", f"{type(error).__name__}: {error}")
 
     def _views(self, sample: SourceSample) -> list[View]:
-        image = decode_srgb(sample.load(), max_pixels=self.image.max_pixels)
+        with self.clock.measure("read"):
+            data = sample.load()
+        with self.clock.measure("decode"):
+            image, source = self._decoded(data, sample)
+        with self.clock.measure("read"):
+            kept = {extension: load() for extension, load in sample.kept.items()}
+        with self.clock.measure("decode"):
+            return self._cut(image, sample.key, source, kept)
+
+    def _decoded(self, data: bytes, sample: SourceSample) -> tuple[NDArray[Any], dict[str, Any]]:
+        image = decode_srgb(data, max_pixels=self.image.max_pixels)
         source = {"key": sample.source_key, "url": sample.url, "height": image.shape[1], "width": image.shape[2]}
         if self.image.downscale > 1:
             image = downscale_linear(image, self.image.downscale)
@@ -82,19 +93,23 @@ class ViewMaker:
         check_size(image, self.image)
         if self.image.max_clipped is not None:
             check_clipping(image, self.image.max_clipped)
-        kept = {extension: load() for extension, load in sample.kept.items()}
-        split = choose_split(self.read.splits, self.seed, sample.key)
+        return image, source
+
+    def _cut(
+        self, image: NDArray[Any], key: str, source: Mapping[str, Any], kept: Mapping[str, bytes]
+    ) -> list[View]:
+        split = choose_split(self.read.splits, self.seed, key)
         if self.image.crop is None:
             even, trimmed = crop_to_even(image)
-            return [View(sample.key, even, frame_pixels(even), source | {"trimmed_to_even": trimmed}, kept, split)]
+            return [View(key, even, frame_pixels(even), {**source, "trimmed_to_even": trimmed}, kept, split)]
         frame = frame_pixels(image)
-        boxes = crop_boxes(image.shape[1], image.shape[2], self.image, self.seed, sample.key)
+        boxes = crop_boxes(image.shape[1], image.shape[2], self.image, self.seed, key)
         return [
             View(
-                crop_key(sample.key, index, self.image.crops),
+                crop_key(key, index, self.image.crops),
                 np.ascontiguousarray(image[:, top : top + self.image.crop[0], left : left + self.image.crop[1]]),
                 frame,
-                source | {"crop": [top, left, *self.image.crop]},
+                {**source, "crop": [top, left, *self.image.crop]},
                 kept,
                 split,
             )
@@ -104,7 +119,9 @@ class ViewMaker:
 
 def frame_pixels(image: NDArray[Any]) -> NDArray[Any]:
     """Return the pixels of a photograph ``(3, H, W)`` that decide its style."""
-    return sample_grid(torch.from_numpy(image)[None])[0].numpy()
+    rows, columns = (grid_places(extent).numpy() for extent in image.shape[-2:])
+    # NumPy takes these few pixels in a tenth of the time that indexing a tensor needs.
+    return image.take(rows, axis=1).take(columns, axis=2)
 
 
 def check_size(image: NDArray[Any], config: ImageConfig) -> None:

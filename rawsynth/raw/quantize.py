@@ -30,4 +30,4 @@ def quantize(unit: Tensor, levels: Levels, *, reuse: bool = False) -> Tensor:
 
 def dequantize(dn: Tensor, levels: Levels) -> Tensor:
     """Return DN on the unit scale as float32: ``(dn - black) / (white - black)``; DN under black stay negative."""
-    return (dn.float() - levels.black_level) / levels.range_dn
+    return dn.to(torch.float32, copy=True).sub_(levels.black_level).div_(levels.range_dn)

@@ -16,10 +16,14 @@ import torch
 
 from rawsynth.engine.local import generate
 from rawsynth.engine.observer import Observer
+from rawsynth.errors import InputAccessError
 from rawsynth.pipeline import views
 from rawsynth.pipeline.config import build_config
+from rawsynth.pipeline.dataset import open_dataset
 from rawsynth.pipeline.decode import decode_srgb
-from rawsynth.pipeline.run import Progress
+from rawsynth.pipeline.run import Progress, make_pools, run_shard
+from rawsynth.pipeline.stages import STAGES
+from rawsynth.pipeline.synthesize import Synthesizer
 from rawsynth.raw.image import RawImage
 from rawsynth.transforms import AddNoise, ReverseISP
 
@@ -330,6 +334,60 @@ def test_whoever_watches_hears_of_everything_once(
     assert totals == [summary.sources, summary.samples, summary.lost, summary.left_out] == [6, 5, 1, 0]
     assert len(heard) >= 5
     assert 0 < sum(p.bytes_written for p in heard) <= summary.bytes
+    (error,) = [error for p in heard for error in p.errors]
+    assert (error["key"], error["stage"]) == ("broken-jpg", "decode") and "empty" in error["cause"]
+    assert all(len(p.errors) == p.lost for p in heard)
+
+
+def test_a_record_says_where_the_time_went(
+    many: Path, tmp_path: Path, make_corpus: Make, read_records: Records
+) -> None:
+    make_corpus(many, tmp_path / "corpus", **FULL, run={"threads": 2})
+    for record in read_records(tmp_path / "corpus").values():
+        stages, seconds = record["run"]["stages"], record["run"]["seconds"]
+        assert set(stages) == set(STAGES)
+        assert all(stages[name] > 0 for name in ("decode", "method", "noise", "write"))
+        # Two threads that decode, two that synthesise, one that reads ahead and one that writes.
+        assert sum(stages.values()) <= 6 * (seconds + 0.1)
+
+
+def test_shards_may_share_their_threads(many: Path, tmp_path: Path, make_corpus: Make, hash_tars: Hash) -> None:
+    make_corpus(many, tmp_path / "apart", **FULL)
+    config = build_config({
+        "input": str(many), "output": str(tmp_path / "shared"), "method": {"method": "unprocess"}, **FULL,
+    })  # fmt: skip
+    dataset = open_dataset(config, print)
+    synthesizer = Synthesizer(dataset.config)
+    with make_pools(synthesizer, 3) as pools:
+        for shard in dataset.shards:
+            run_shard(shard, dataset.config, synthesizer, digest="", threads=3, pools=pools)
+    assert hash_tars(tmp_path / "shared") == hash_tars(tmp_path / "apart")
+
+
+def test_a_shard_that_fails_leaves_shared_threads_idle(
+    many: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was under way is over when the shard has raised, so that it cannot meet the next one."""
+    config = build_config({
+        "input": str(many), "output": str(tmp_path / "out"), "method": {"method": "unprocess"}, **FULL,
+    })  # fmt: skip
+    dataset = open_dataset(config, print)
+    synthesizer = Synthesizer(dataset.config)
+    working: list[str] = []
+
+    def slow(data: bytes, *, max_pixels: int) -> np.ndarray:
+        working.append("begun")
+        time.sleep(0.05)
+        working.remove("begun")
+        return decode_srgb(data, max_pixels=max_pixels)
+
+    monkeypatch.setattr(views, "decode_srgb", slow)
+    folder = next(shard for shard in dataset.shards if shard.kind == "images")
+    (many / folder.files[1].path).unlink()
+    with make_pools(synthesizer, 4) as pools:
+        with pytest.raises(InputAccessError):
+            run_shard(folder, dataset.config, synthesizer, digest="", threads=4, pools=pools)
+        assert not working
 
 
 def test_a_file_name_that_is_no_utf8(
