@@ -16,7 +16,6 @@ from typing import Any
 from rawsynth.engine.shard_task import Outcome, ShardTask
 from rawsynth.errors import RawsynthError
 from rawsynth.pipeline.config import GenerateConfig
-from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.run import Progress
 
 _PR_SET_PDEATHSIG = 1
