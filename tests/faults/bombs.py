@@ -1,0 +1,138 @@
+"""Small files that ask for much: memory or time out of all proportion to their bytes."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import struct
+import tarfile
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from tests.faults.image_files import image_seeds, png_chunk
+
+
+def _saved(image: Image.Image, fmt: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, fmt, **options)
+    return buffer.getvalue()
+
+
+def png_of(width: int, height: int, *extra: bytes) -> bytes:
+    """A PNG that states a size and has next to no pixels."""
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    pixels = png_chunk(b"IDAT", zlib.compress(bytes(64)))
+    return b"\x89PNG\r\n\x1a\n" + header + b"".join(extra) + pixels + png_chunk(b"IEND", b"")
+
+
+def tiff_of(entries: list[tuple[int, int, int, int]], tail: bytes = b"") -> bytes:
+    """A little-endian TIFF of (tag, type, count, value) entries; the tail stands behind the directory."""
+    packed = b"".join(struct.pack("<HHII", *entry) for entry in sorted(entries))
+    return b"II*\0\x08\0\0\0" + struct.pack("<H", len(entries)) + packed + bytes(4) + tail
+
+
+def huge_sides() -> dict[str, bytes]:
+    """Each format with sides that multiply to thousands of megapixels."""
+    side = 60_000
+    seeds = image_seeds()
+    jpeg = seeds["jpeg"]
+    frame = jpeg.index(b"\xff\xc0")
+    webp = bytearray(_saved(Image.new("RGBA", (64, 64), (1, 2, 3, 4)), "WEBP", exif=b"Exif\0\0II*\0\x08\0\0\0\0\0"))
+    webp[24:30] = (16382).to_bytes(3, "little") * 2
+    avif = seeds["avif"]
+    spatial = avif.index(b"ispe") + 8
+    wavelet = seeds["jpeg2000"]
+    box, stream = wavelet.index(b"ihdr") + 4, wavelet.index(b"\xff\x51") + 6
+    many = struct.pack(">II", side, side)
+    gif = seeds["gif"]
+    return {
+        "png": png_of(side, side),
+        "jpeg": jpeg[: frame + 5] + struct.pack(">HH", side, side) + jpeg[frame + 9 :],
+        "webp": bytes(webp),
+        "gif canvas": gif[:6] + struct.pack("<HH", side, side) + gif[10:],
+        "avif": avif[:spatial] + many + avif[spatial + 8 :],
+        "jpeg2000": wavelet[:box] + many + wavelet[box + 8 : stream] + many + wavelet[stream + 8 :],
+        "jpeg2000 codestream only": wavelet[:stream] + many + wavelet[stream + 8 :],
+        "bmp": seeds["bmp"][:18] + struct.pack("<ii", side, side) + seeds["bmp"][26:],
+        "bmp upside down": seeds["bmp"][:18] + struct.pack("<ii", side, -side) + seeds["bmp"][26:],
+        "ppm": b"P6 60000 60000 255\n" + bytes(64),
+        "tiff": tiff_of([(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (262, 3, 1, 1)]),
+    }
+
+
+def huge_tile(side: int = 40_000, compression: int = 5) -> bytes:
+    """A TIFF of 64 x 64 pixels in one tile of thousands of megapixels."""
+    entries = [
+        (256, 3, 1, 64), (257, 3, 1, 64), (258, 3, 1, 8), (259, 3, 1, compression), (262, 3, 1, 1), (277, 3, 1, 1),
+        (322, 4, 1, side), (323, 4, 1, side), (324, 4, 1, 8), (325, 4, 1, 64),
+    ]  # fmt: skip
+    return tiff_of(entries, zlib.compress(bytes(4096)))
+
+
+def many_pages(count: int) -> bytes:
+    """A TIFF of so many pages without pixels."""
+    pages = b"".join(
+        struct.pack("<HHHIII", 1, 256, 3, 1, 4, 8 + 18 * (k + 1) if k + 1 < count else 0) for k in range(count)
+    )
+    return b"II*\0\x08\0\0\0" + pages
+
+
+def overlapping_tags(count: int, size: int) -> bytes:
+    """A TIFF whose many tags all point to the same many bytes."""
+    entries = [(256, 3, 1, 8), (257, 3, 1, 8), (262, 3, 1, 1)]
+    entries += [(40_000 + k, 7, size, 64) for k in range(count)]
+    return tiff_of(entries, bytes(size))
+
+
+def many_scans(side: int, count: int) -> bytes:
+    """A progressive JPEG whose last scan, of no more than some bytes, is there many times."""
+    data = _saved(Image.new("RGB", (side, side)), "JPEG", progressive=True)
+    last = data.rindex(b"\xff\xda")
+    return data[:last] + data[last:-2] * count + b"\xff\xd9"
+
+
+def gif_of_frames(count: int) -> bytes:
+    """A GIF of so many frames of a pixel."""
+    data = _saved(Image.new("P", (1, 1)), "GIF")
+    start = data.index(b",")
+    return data[:start] + data[start:-1] * count + b";"
+
+
+def gzip_of_zeros(size: int) -> bytes:
+    """Zeros, a thousandth of their size."""
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1) as out:
+        for _ in range(size >> 20):
+            out.write(bytes(1 << 20))
+    return buffer.getvalue()
+
+
+def tar_bomb(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A compressed tar of one member, or one header, of so many zeros."""
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    head = io.BytesIO()
+    with gzip.GzipFile(fileobj=head, mode="wb") as out:
+        out.write(info.tobuf(tarfile.GNU_FORMAT))
+    return head.getvalue() + gzip_of_zeros(size)
+
+
+def sparse_bomb(size: int) -> bytes:
+    """A tar whose sparse member has no data and a size of many gigabytes."""
+    info = tarfile.TarInfo("a.png")
+    info.type = tarfile.GNUTYPE_SPARSE
+    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    header[483:495] = b"%011o\0" % size
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    return bytes(header) + bytes(1024)
+
+
+BOMBS: dict[str, Callable[[], bytes]] = {
+    **{f"huge {name}": (lambda held=held: held) for name, held in huge_sides().items()},  # type: ignore[misc]
+}
+_ = np
