@@ -56,12 +56,18 @@ class MemberFault:
 
 
 class _Metered:
-    """What ``tarfile`` reads from: no more than ``left`` bytes before it is topped up."""
+    """What ``tarfile`` reads from: no more than ``left`` bytes before it is topped up, and none beyond ``end``."""
 
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
+    def __init__(self, stream: Any, end: int | None) -> None:
+        self._stream, self._end = stream, end
         self.left = _HEADER_BYTES
-        self.seek, self.tell, self.close = stream.seek, stream.tell, stream.close
+        self.tell, self.close = stream.tell, stream.close
+
+    def seek(self, offset: int) -> int:
+        # To the file system an offset that it cannot have is an error, which would pass for one of access.
+        if offset < 0 or self._end is not None and offset > self._end:
+            raise tarfile.ReadError("unexpected end of data")
+        return int(self._stream.seek(offset))
 
     def read(self, size: int) -> bytes:
         if not 0 <= size <= self.left:
@@ -77,7 +83,7 @@ def tar_members(stream: storage.GuardedStream, wanted: Container[str]) -> Iterat
         InputAccessError: the stream failed; whatever else goes wrong is a :class:`MemberFault`.
     """
     try:
-        source = _Metered(_decompressed(stream))
+        source = _metered(stream)
         archive = tarfile.TarFile(fileobj=source)  # type: ignore[arg-type]
     except _FAULTS as error:
         if stream.failure is not None:
@@ -100,11 +106,13 @@ def tar_members(stream: storage.GuardedStream, wanted: Container[str]) -> Iterat
         yield MemberFault(None, f"tar damaged or cut short after {count} members: {cause}")
 
 
-def _decompressed(stream: storage.GuardedStream) -> Any:
+def _metered(stream: storage.GuardedStream) -> _Metered:
+    """Look through compression; the length of what is compressed shows at its end only."""
     head = stream.read(8)
-    stream.seek(0)
     opener = next((opener for start, opener in _COMPRESSED if head.startswith(start)), None)
-    return stream if opener is None else opener(stream)
+    end = stream.seek(0, 2) if opener is None else None
+    stream.seek(0)
+    return _Metered(stream if opener is None else opener(stream), end)
 
 
 def _headers(archive: tarfile.TarFile, source: _Metered) -> Iterator[tarfile.TarInfo]:

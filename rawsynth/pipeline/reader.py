@@ -6,7 +6,7 @@ file that is gone, a store that fails) raises, and the shard stays undone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rawsynth import storage
@@ -15,8 +15,7 @@ from rawsynth.pipeline.archive import MemberFault, tar_members
 from rawsynth.pipeline.inputs import IMAGE_EXTENSIONS, InputFile, Shard
 from rawsynth.pipeline.keys import escape, key_from_path
 
-# In a message; a sample may have any number of members.
-_MOST_NAMED = 10
+_MOST_NAMED, _LONGEST_NAME = 10, 60
 
 
 @dataclass(frozen=True)
@@ -154,8 +153,13 @@ def _tar_sample(
     key = prefix + escape(name)
     image = next((members[e] for e in IMAGE_EXTENSIONS if e in members and e not in keep), None)
     if image is None:
-        there = sorted(members)
-        more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
-        return LostSample(key, "read", f"no image among its members ({', '.join(there[:_MOST_NAMED]) or 'none'}{more})")
+        return LostSample(key, "read", f"no image among its members ({_listed(members)})")
     kept = {ext: ImageBytes(data=members[ext]) for ext in keep if ext in members}
     return SourceSample(key, name, url, ImageBytes(data=image), kept)
+
+
+def _listed(extensions: Iterable[str]) -> str:
+    """Name a sample's members on one line; there may be any number of any length."""
+    there = [" ".join(extension.split())[:_LONGEST_NAME] for extension in sorted(extensions)]
+    more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
+    return (", ".join(there[:_MOST_NAMED]) or "none") + more
