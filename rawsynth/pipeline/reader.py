@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rawsynth import storage
-from rawsynth.errors import InputAccessError
-from rawsynth.pipeline.archive import MemberFault, tar_members
+from rawsynth.errors import InputAccessError, SampleError
+from rawsynth.pipeline.archive import LARGEST_FILE, MemberFault, tar_members
 from rawsynth.pipeline.inputs import IMAGE_EXTENSIONS, InputFile, Shard
 from rawsynth.pipeline.keys import escape, key_from_path
+from rawsynth.pipeline.local_files import local_size
 
 _MOST_NAMED, _LONGEST_NAME = 10, 60
 
@@ -59,9 +60,15 @@ class ImageBytes:
 
         Raises:
             InputAccessError: the file cannot be read, or is not as long as when the inputs were listed.
+            SampleError: it is larger than any image.
         """
         if self.data is not None:
             return self.data
+        here = local_size(self.url)
+        if here is not None:
+            check_size(self.url, here, self.size)
+        if (here or self.size or 0) > LARGEST_FILE:
+            raise SampleError(f"{self.url} has {here or self.size} bytes, want {LARGEST_FILE} or fewer")
         data = storage.read_bytes(self.url)
         check_size(self.url, len(data), self.size)
         return data
@@ -117,7 +124,8 @@ def _read_files(shard: Shard) -> Iterator[SourceSample | LostSample]:
 
 def _read_tar(shard: Shard, keep: tuple[str, ...]) -> Iterator[SourceSample | LostSample]:
     file: InputFile = shard.files[0]
-    check_size(shard.url(file), storage.size(shard.url(file)), file.size)
+    here = local_size(shard.url(file))
+    check_size(shard.url(file), storage.size(shard.url(file)) if here is None else here, file.size)
     url = shard.source_url(file)
     prefix = f"{shard.name}/"
     wanted = {*IMAGE_EXTENSIONS, *keep}
