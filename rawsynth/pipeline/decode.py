@@ -31,6 +31,7 @@ _CONTENT_FAULTS = (
 
 # Some readers put what they found into their message, however much it is.
 _LONGEST_CAUSE = 300
+_MOST_COUNTED = 1000
 _ORIENTATION_TAG = 274
 _TIFF_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
 
@@ -78,13 +79,25 @@ def _check_header(image: ImageFile.ImageFile, name: str, max_pixels: int) -> Non
     if width * height > max_pixels:
         size = f"{width}x{height} = {width * height} pixels"
         raise SampleError(f"{size} exceeds max_pixels {max_pixels}; raise --max-pixels")
-    frames = getattr(image, "n_frames", 1)
+    frames = _count_pages(image) if isinstance(image, TiffImageFile) else getattr(image, "n_frames", 1)
     if frames != 1:
         raise SampleError(f"{name} with {frames} frames, want a single image: save the frame to use as its own file")
     if isinstance(image, TiffImageFile):
         # The first page of DNG, NEF and ARW files is a preview, which must not pass for the photograph.
         if _DNG_VERSION in image.tag_v2 or image.tag_v2.get(_TIFF_SUBFILE_TYPE, 0) & 1:
             raise SampleError("TIFF whose first page is a preview, a camera RAW file (DNG, NEF, ARW)? develop it first")
+
+
+def _count_pages(image: TiffImageFile) -> int | str:
+    """Count a TIFF's pages, but not for ever: Pillow takes a time that grows with the square of their number."""
+    if getattr(image, "is_animated", False):
+        for count in range(1, _MOST_COUNTED):
+            try:
+                image.seek(count)
+            except EOFError:
+                return count
+        return f"{_MOST_COUNTED} or more"
+    return 1
 
 
 def _rescale_color_key(image: ImageFile.ImageFile, *, bits: int) -> None:

@@ -7,12 +7,11 @@ import io
 import struct
 import tarfile
 import zlib
-from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from PIL import Image
 
+from tests.faults.archive_files import sealed_header
 from tests.faults.image_files import image_seeds, png_chunk
 
 
@@ -60,7 +59,7 @@ def huge_sides() -> dict[str, bytes]:
         "bmp": seeds["bmp"][:18] + struct.pack("<ii", side, side) + seeds["bmp"][26:],
         "bmp upside down": seeds["bmp"][:18] + struct.pack("<ii", side, -side) + seeds["bmp"][26:],
         "ppm": b"P6 60000 60000 255\n" + bytes(64),
-        "tiff": tiff_of([(256, 4, 1, side), (257, 4, 1, side), (258, 3, 1, 8), (262, 3, 1, 1)]),
+        "tiff": tiff_of([(256, 4, 1, side), (257, 4, 1, side), (262, 3, 1, 1), (273, 4, 1, 8)]),
     }
 
 
@@ -74,11 +73,11 @@ def huge_tile(side: int = 40_000, compression: int = 5) -> bytes:
 
 
 def many_pages(count: int) -> bytes:
-    """A TIFF of so many pages without pixels."""
-    pages = b"".join(
-        struct.pack("<HHHIII", 1, 256, 3, 1, 4, 8 + 18 * (k + 1) if k + 1 < count else 0) for k in range(count)
-    )
-    return b"II*\0\x08\0\0\0" + pages
+    """A TIFF of so many pages of one pixel."""
+    size = 2 + 12 * 4 + 4
+    entries = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in ((256, 1), (257, 1), (262, 1), (273, 8)))
+    links = (8 + size * (k + 1) if k + 1 < count else 0 for k in range(count))
+    return b"II*\0\x08\0\0\0" + b"".join(struct.pack("<H", 4) + entries + struct.pack("<I", link) for link in links)
 
 
 def overlapping_tags(count: int, size: int) -> bytes:
@@ -102,37 +101,54 @@ def gif_of_frames(count: int) -> bytes:
     return data[:start] + data[start:-1] * count + b";"
 
 
-def gzip_of_zeros(size: int) -> bytes:
-    """Zeros, a thousandth of their size."""
-    buffer = io.BytesIO()
-    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1) as out:
-        for _ in range(size >> 20):
-            out.write(bytes(1 << 20))
-    return buffer.getvalue()
-
-
-def tar_bomb(name: str, size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
-    """A compressed tar of one member, or one header, of so many zeros."""
-    info = tarfile.TarInfo(name)
+def tar_bomb(size: int, kind: bytes = tarfile.REGTYPE) -> bytes:
+    """A compressed tar of one member, or one header, of so many zeros, which take a thousandth."""
+    info = tarfile.TarInfo("a.png")
     info.size, info.type = size, kind
-    head = io.BytesIO()
-    with gzip.GzipFile(fileobj=head, mode="wb") as out:
-        out.write(info.tobuf(tarfile.GNU_FORMAT))
-    return head.getvalue() + gzip_of_zeros(size)
+    return gzip.compress(info.tobuf(tarfile.GNU_FORMAT)) + gzip.compress(bytes(1 << 20)) * (size >> 20)
 
 
 def sparse_bomb(size: int) -> bytes:
-    """A tar whose sparse member has no data and a size of many gigabytes."""
+    """A tar whose sparse member has no data and a size of gigabytes."""
     info = tarfile.TarInfo("a.png")
     info.type = tarfile.GNUTYPE_SPARSE
-    header = bytearray(info.tobuf(tarfile.GNU_FORMAT))
-    header[483:495] = b"%011o\0" % size
-    header[148:156] = b" " * 8
-    header[148:156] = b"%06o\0 " % sum(header)
-    return bytes(header) + bytes(1024)
+    header = info.tobuf(tarfile.GNU_FORMAT)
+    return sealed_header(header[:483] + b"%011o\0" % size + header[495:]) + bytes(1024)
 
 
-BOMBS: dict[str, Callable[[], bytes]] = {
-    **{f"huge {name}": (lambda held=held: held) for name, held in huge_sides().items()},  # type: ignore[misc]
-}
-_ = np
+def sparse_map_bomb(size: int) -> bytes:
+    """A compressed tar whose sparse map goes on for so many bytes."""
+    info = tarfile.TarInfo("a.png")
+    info.type = tarfile.GNUTYPE_SPARSE
+    header = info.tobuf(tarfile.GNU_FORMAT)
+    more = (b"%011o\0" % 5 * 42 + b"\1").ljust(512, b"\0")
+    start = gzip.compress(sealed_header(header[:482] + b"\1" + header[483:]))
+    return start + gzip.compress(more * 2048) * (size >> 20)
+
+
+def image_bombs() -> dict[str, bytes]:
+    """Images that must not be decoded, by name."""
+    text = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1_000_000)))
+    profile = png_chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(400_000_000)))
+    tiles = {f"tile {kind}": huge_tile(compression=kind) for kind in (1, 5, 7, 8, 50000)}
+    return {
+        **{f"sides {name}": data for name, data in huge_sides().items()},
+        **tiles,
+        "png text": png_of(4, 4, *[text] * 100),
+        "png profile": png_of(4, 4, profile),
+        "tiff tags": overlapping_tags(20_000, 1_000_000),
+        "tiff pages": many_pages(200_000),
+        "gif frames": gif_of_frames(50_000),
+        "jpeg scans": many_scans(1000, 25_000),
+    }
+
+
+def archive_bombs() -> dict[str, bytes]:
+    """Tars of which nothing may be unpacked into memory, by name."""
+    return {
+        "tar member": tar_bomb(1030 << 20),
+        "tar long name": tar_bomb(1030 << 20, tarfile.GNUTYPE_LONGNAME),
+        "tar extended header": tar_bomb(1030 << 20, tarfile.XHDTYPE),
+        "tar sparse": sparse_bomb(8 << 30),
+        "tar sparse map": sparse_map_bomb(200 << 20),
+    }
