@@ -104,7 +104,8 @@ def load_camera_file(url: str) -> CameraProfile:
         raise UsageError(f"camera file {url} is no text: {error}") from error
     try:
         data = json.loads(text) if url.lower().endswith(".json") else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # No TOML or JSON, a number of thousands of digits, or lists within lists without end.
         raise UsageError(f"camera file {url}: {error}") from error
     return camera_from_dict(data, url)
 

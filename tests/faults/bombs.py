@@ -7,6 +7,8 @@ import io
 import struct
 import tarfile
 import zlib
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from PIL import Image
@@ -126,29 +128,33 @@ def sparse_map_bomb(size: int) -> bytes:
     return start + gzip.compress(more * 2048) * (size >> 20)
 
 
-def image_bombs() -> dict[str, bytes]:
-    """Images that must not be decoded, by name."""
-    text = png_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1_000_000)))
-    profile = png_chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(400_000_000)))
-    tiles = {f"tile {kind}": huge_tile(compression=kind) for kind in (1, 5, 7, 8, 50000)}
-    return {
-        **{f"sides {name}": data for name, data in huge_sides().items()},
-        **tiles,
-        "png text": png_of(4, 4, *[text] * 100),
-        "png profile": png_of(4, 4, profile),
-        "tiff tags": overlapping_tags(20_000, 1_000_000),
-        "tiff pages": many_pages(200_000),
-        "gif frames": gif_of_frames(50_000),
-        "jpeg scans": many_scans(1000, 25_000),
-    }
+def png_text(count: int) -> bytes:
+    """A PNG of so many compressed texts of a megabyte."""
+    return png_of(4, 4, *[png_chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1_000_000)))] * count)
 
 
-def archive_bombs() -> dict[str, bytes]:
-    """Tars of which nothing may be unpacked into memory, by name."""
-    return {
-        "tar member": tar_bomb(1030 << 20),
-        "tar long name": tar_bomb(1030 << 20, tarfile.GNUTYPE_LONGNAME),
-        "tar extended header": tar_bomb(1030 << 20, tarfile.XHDTYPE),
-        "tar sparse": sparse_bomb(8 << 30),
-        "tar sparse map": sparse_map_bomb(200 << 20),
-    }
+def png_profile(size: int) -> bytes:
+    """A PNG whose colour profile unpacks to so many bytes."""
+    return png_of(4, 4, png_chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(size))))
+
+
+IMAGE_BOMBS: dict[str, Callable[[], bytes]] = {
+    **{f"sides {name}": partial(bytes, data) for name, data in huge_sides().items()},
+    **{f"tile {kind}": partial(huge_tile, compression=kind) for kind in (1, 5, 7, 8, 50000)},
+    "png text": partial(png_text, 100),
+    "png profile": partial(png_profile, 400_000_000),
+    "tiff tags": partial(overlapping_tags, 20_000, 1_000_000),
+    "tiff pages": partial(many_pages, 200_000),
+    "gif frames": partial(gif_of_frames, 50_000),
+    "jpeg scans": partial(many_scans, 1000, 25_000),
+}
+"""Images that must not be decoded, by name."""
+
+ARCHIVE_BOMBS: dict[str, Callable[[], bytes]] = {
+    "tar member": partial(tar_bomb, 1030 << 20),
+    "tar long name": partial(tar_bomb, 1030 << 20, tarfile.GNUTYPE_LONGNAME),
+    "tar extended header": partial(tar_bomb, 1030 << 20, tarfile.XHDTYPE),
+    "tar sparse": partial(sparse_bomb, 8 << 30),
+    "tar sparse map": partial(sparse_map_bomb, 200 << 20),
+}
+"""Tars of which nothing may be unpacked into memory, by name."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from rawsynth.errors import SampleError
 from rawsynth.pipeline.decode import decode_srgb
 from tests.faults.archive_oracle import read_archive
-from tests.faults.bombs import archive_bombs, image_bombs
+from tests.faults.bombs import ARCHIVE_BOMBS, IMAGE_BOMBS
 from tests.faults.image_files import image_seeds
 
 MAX_PIXELS = 100_000_000
@@ -45,8 +45,8 @@ def main() -> None:
             decode_srgb(data, max_pixels=MAX_PIXELS)
         except SampleError:
             continue
-    bombs = image_bombs() | archive_bombs()
-    for name, data in bombs.items():
+    for name, make in (IMAGE_BOMBS | ARCHIVE_BOMBS).items():
+        data = make()
         child = os.fork()
         if child == 0:
             try:

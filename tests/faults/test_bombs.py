@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.bombs import archive_bombs, image_bombs
+from tests.faults.bombs import ARCHIVE_BOMBS, IMAGE_BOMBS
 
 # What is decoded in time is decoded in seconds on any machine; what is not takes minutes to hours, or gigabytes.
 SECONDS = 60.0
@@ -26,7 +26,7 @@ def explosions() -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in rows}
 
 
-@pytest.mark.parametrize("name", [*image_bombs(), *archive_bombs()])
+@pytest.mark.parametrize("name", [*IMAGE_BOMBS, *ARCHIVE_BOMBS])
 def test_a_bomb_is_refused_in_little_memory(name: str, explosions: dict[str, dict[str, Any]]) -> None:
     row = explosions[name]
     assert row["bytes"] < 20e6 and row["grown_mb"] < GROWTH_MB and row["seconds"] < SECONDS, row
