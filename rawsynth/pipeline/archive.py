@@ -12,7 +12,7 @@ import gzip
 import lzma
 import tarfile
 import zlib
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -154,7 +154,8 @@ def _read(
 def _is_sound(member: tarfile.TarInfo) -> bool:
     """Whether a sparse member's pieces follow each other within its size."""
     at = 0
-    for offset, size in member.sparse or ():
+    pieces: Iterable[tuple[int, int]] = member.sparse or ()  # type: ignore[assignment]
+    for offset, size in pieces:
         if not at <= offset <= offset + size <= member.size:
             return False
         at = offset + size

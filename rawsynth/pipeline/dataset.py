@@ -14,6 +14,7 @@ from rawsynth.pipeline.config import FORMAT_VERSION, GenerateConfig, build_confi
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import count_samples
 from rawsynth.pipeline.record import RECORD_FOLDER, ShardRecord
+from rawsynth.pipeline.stated import stated
 from rawsynth.pipeline.synthesize import noise_policy
 from rawsynth.storage.sealed import read_sealed, write_sealed
 from rawsynth.transforms.add_noise import CORPUS_FILE
@@ -81,8 +82,12 @@ class Dataset:
             config = build_config({**body["config"], "input": body["input"], "output": corpus})
             root, base = body["root"], body["base"]
             shards = tuple(Shard.from_json(shard, root, base) for shard in body["shards"])
-            return cls(config, body["byte_fields"], body["place"], root, base, shards, body["environment"])
-        except (KeyError, TypeError, UsageError) as error:
+            names = [shard.name for shard in shards]
+            if len(set(names)) < len(names):
+                raise UsageError("two shards have one name")
+            plan = {"config": config, "fields": body["byte_fields"], "place": body["place"], "root": root, "base": base}
+            return stated(cls, {**plan, "shards": shards, "environment": body["environment"]})
+        except (LookupError, TypeError, AttributeError, UsageError) as error:
             raise CorpusError(f"{url} is not a corpus plan: {error}.") from error
 
     def records(self) -> dict[str, ShardRecord | None]:

@@ -21,6 +21,7 @@ from rawsynth.errors import InputAccessError, UsageError
 from rawsynth.pipeline import keys
 from rawsynth.pipeline.config import ReadConfig
 from rawsynth.pipeline.local_files import listed_size
+from rawsynth.pipeline.stated import check_inside, stated
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "ppm", "pgm", "jp2", "avif", "heic", "gif")
@@ -42,8 +43,9 @@ class InputFile:
 
     @classmethod
     def from_json(cls, row: list[Any]) -> InputFile:
-        """Read what :meth:`to_json` wrote."""
-        return cls(row[0], row[1], tuple(row[2].items()) if len(row) > 2 else ())
+        """Read what :meth:`to_json` wrote; raises UsageError for anything else."""
+        siblings = tuple(row[2].items()) if len(row) > 2 else ()
+        return stated(cls, {"path": row[0], "size": row[1], "siblings": siblings})
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,17 @@ class Shard:
 
     @classmethod
     def from_json(cls, data: dict[str, Any], root: str, base: str | None = None) -> Shard:
-        """Read what :meth:`to_json` wrote."""
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            UsageError, LookupError, TypeError, AttributeError: it is something else.
+        """
         files = tuple(InputFile.from_json(row) for row in data["files"])
-        return cls(data["name"], data["kind"], root, files, data.get("limit"), base)
+        shard = stated(cls, {**data, "files": files, "root": root, "base": base})
+        if shard.kind not in ("tar", "images") or shard.kind == "tar" and len(files) != 1:
+            raise UsageError(f"shard {shard.name} is of kind {shard.kind!r}, with {len(files)} files")
+        check_inside(shard.name)
+        return shard
 
 
 @dataclass(frozen=True)
@@ -236,6 +246,10 @@ def _read_list(source: str) -> tuple[str, list[tuple[str, int | None]]]:
         text = storage.read_bytes(source).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"list file {source} is not UTF-8 text: byte {error.start}.") from error
+    if "\0" in text:
+        # No file can have such a name; in a plan, it would be tried again for ever.
+        line = text[: text.index("\0")].count("\n") + 1
+        raise UsageError(f"list file {source} holds a zero byte, on line {line}.")
     lines = (line.strip() for line in text.splitlines())
     root, _ = _split_root(source)
     named = (line for line in lines if line and not line.startswith("#"))

@@ -26,7 +26,7 @@ def local_size(url: str) -> int | None:
         return None
     try:
         found = os.stat(path)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise InputAccessError(f"cannot read {url}: {cause(error)}") from error
     _refuse_special(url, found.st_mode)
     return found.st_size
@@ -45,7 +45,7 @@ def listed_size(url: str, size: int | None) -> int | None:
         _refuse_special(url, os.stat(path).st_mode)
     except InputAccessError:
         raise
-    except OSError:
+    except (OSError, ValueError):
         return None
     return size
 

@@ -16,19 +16,24 @@ BLOCK = tarfile.BLOCKSIZE
 ODD_SIZES = (
     b"00000000000\0", b"00000000001\0", b"00000000777\0", b"77777777777\0", b"-0000000001\0", b"99999999999\0",
     b"            ", b"0x10\0\0\0\0\0\0\0\0", b"\x80" + bytes(11), b"\x80" + bytes(9) + b"\x02\0", b"\xff" * 12,
-    b"\xff" * 10 + b"\xfe\0", b"\x80" + b"\xff" * 11, b"\x80\0\0\0\x7f" + b"\xff" * 7, b"\xff\xff\xff\xff\x80" + bytes(7),
+    b"\xff" * 10 + b"\xfe\0", b"\x80" + b"\xff" * 11, b"\x80\0\0\0\x7f" + b"\xff" * 7,
+    b"\xff\xff\xff\xff\x80" + bytes(7),
 )  # fmt: skip
 ODD_NAMES = (
-    b"", b".", b"..", b"/", b".png", b"../up.png", b"/etc/x.png", b"a//b.png", b"a/", b"a.png/", b"C:\\x.png", b"\xff\xfe.png",
-    b"a\n.png", b"x" * 100, b"a.PNG", b"s0.png", b"s1.png", b"s1.jpg", b"a/./b.png", b"\xe2\x80\xae.png", b"-rf.png", b"...png",
+    b"", b".", b"..", b"/", b".png", b"../up.png", b"/etc/x.png", b"a//b.png", b"a/", b"a.png/", b"C:\\x.png",
+    b"\xff\xfe.png",
+    b"a\n.png", b"x" * 100, b"a.PNG", b"s0.png", b"s1.png", b"s1.jpg", b"a/./b.png", b"\xe2\x80\xae.png", b"-rf.png",
+    b"...png",
 )  # fmt: skip
 TYPES = tuple(b"0\x001234567LKSxgXVMNAZ\xff" [i : i + 1] for i in range(21))
 PAX = (
-    "size=-512", "size=0", "size=99999999999999999999", "size=1e9", "size=x", "path=", "path=../../up.png", "path=/x.png",
+    "size=-512", "size=0", "size=99999999999999999999", "size=1e9", "size=x", "path=", "path=../../up.png",
+    "path=/x.png",
     "path=s0.png", "path=\udcff.png", "path=a.png\0b", "hdrcharset=BINARY", "hdrcharset=x", "mtime=nan", "uid=-1",
     "GNU.sparse.map=0,1,5", "GNU.sparse.map=x", "GNU.sparse.size=5", "GNU.sparse.major=1", "GNU.sparse.minor=0",
     "GNU.sparse.realsize=99999999999", "GNU.sparse.realsize=-1", "GNU.sparse.name=z.png", "GNU.sparse.numblocks=1",
-    "GNU.sparse.map=5,100,0,5", "GNU.sparse.map=10,-5,0,100", "GNU.sparse.size=4096", "comment=x", "linkpath=/etc/passwd",
+    "GNU.sparse.map=5,100,0,5", "GNU.sparse.map=10,-5,0,100", "GNU.sparse.size=4096", "comment=x",
+    "linkpath=/etc/passwd",
 )  # fmt: skip
 
 

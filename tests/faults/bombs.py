@@ -77,7 +77,8 @@ def huge_tile(side: int = 40_000, compression: int = 5) -> bytes:
 def many_pages(count: int) -> bytes:
     """A TIFF of so many pages of one pixel."""
     size = 2 + 12 * 4 + 4
-    entries = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in ((256, 1), (257, 1), (262, 1), (273, 8)))
+    tags = ((256, 1), (257, 1), (262, 1), (273, 8))
+    entries = b"".join(struct.pack("<HHII", tag, 3, 1, value) for tag, value in tags)
     links = (8 + size * (k + 1) if k + 1 < count else 0 for k in range(count))
     return b"II*\0\x08\0\0\0" + b"".join(struct.pack("<H", 4) + entries + struct.pack("<I", link) for link in links)
 

@@ -11,19 +11,27 @@ from typing import Any
 from tests.faults.mutation import mutate
 
 VALUES: tuple[Any, ...] = (
-    None, True, False, 0, 1, -1, 3, 2**31, 2**63, 2**64, 10**30, -(10**400), 0.5, -0.0, 1e308, -1e308, float("nan"), float("inf"),
-    "", "x", "1", "-1", "nan", "1..2", "[1,2", "[[1]]", "1x2x3", "9e999", "\0", "\ud800", "../../up", "/etc/passwd", "s3://", "a" * 5000,
-    "{0..99999999}", "{a,b", "random", "RGGB", "é" * 50, [], [[]], [None], ["x"], [1], [1, 2], [1, 2, 3, 4], [float("nan")] * 4, [1e999] * 2,
-    ["a", 1], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[0, 0, 0]] * 3, [[1e200, 0, 0], [0, 1e200, 0], [0, 0, 1e200]], {}, {"a": 1},
+    None, True, False, 0, 1, -1, 3, 2**31, 2**63, 2**64, 10**30, -(10**400), 0.5, -0.0, 1e308, -1e308, float("nan"),
+    float("inf"),
+    "", "x", "1", "-1", "nan", "1..2", "[1,2", "[[1]]", "1x2x3", "9e999", "\0", "\ud800", "../../up", "/etc/passwd",
+    "s3://", "a" * 5000,
+    "{0..99999999}", "{a,b", "random", "RGGB", "é" * 50, [], [[]], [None], ["x"], [1], [1, 2], [1, 2, 3, 4],
+    [float("nan")] * 4, [1e999] * 2,
+    ["a", 1], [[1, 0, 0], [0, 1, 0], [0, 0, 1]], [[0, 0, 0]] * 3, [[1e200, 0, 0], [0, 1e200, 0], [0, 0, 1e200]], {},
+    {"a": 1},
     {"": {}}, {"name": "x"},
 )  # fmt: skip
 """What may stand in a field and does not belong there."""
 
 _TOML_VALUES = (
-    "true", "0", "-1", "1e400", "nan", "inf", "-inf", '""', '"x"', "'../up'", "[]", "[[]]", "[1, 2]", "[1, 'a']", "{}", "{ a = 1 }",
-    "1979-05-27", "07:32:00", "0x7fffffffffffffffffff", "9" * 400, '"""\n"""', '"\\u0000"', "[nan, 1, 1, 1]", "[[1,0,0],[0,1,0],[0,0,1]]",
-    "[" * 50 + "]" * 50, "[" * 3000, "{a=" * 3000, "1_0", "+1.0", '"\\uD800"', '"{0..99999999}"', '"random"', "[1e200, 1e200]", "4000..2",
+    "true", "0", "-1", "1e400", "nan", "inf", "-inf", '""', '"x"', "'../up'", "[]", "[[]]", "[1, 2]", "[1, 'a']",
+    "{}", "{ a = 1 }",
+    "1979-05-27", "07:32:00", "0x7fffffffffffffffffff", "9" * 400, '"""\n"""', '"\\u0000"', "[nan, 1, 1, 1]",
+    "[[1,0,0],[0,1,0],[0,0,1]]",
+    "[" * 50 + "]" * 50, "[" * 3000, "{a=" * 3000, "1_0", "+1.0", '"\\uD800"', '"{0..99999999}"', '"random"',
+    "[1e200, 1e200]", "4000..2",
 )  # fmt: skip
+_TOML_LINES = ("x = 1", "[x]", "[[noise]]", "[noise]", "name.x = 1", '"" = 2', "[run]", "[a.b.c]")
 
 
 def mutate_json(data: dict[str, Any], rng: Random) -> dict[str, Any]:
@@ -66,7 +74,7 @@ def mutate_toml(text: str, rng: Random) -> bytes:
         if name is not None and kind < 4:
             lines[at] = f"{name[1]} = {rng.choice(_TOML_VALUES)}"
         elif kind == 4:
-            lines.insert(at, rng.choice((lines[at], "x = 1", "[x]", "[[noise]]", "[noise]", "name.x = 1", '"" = 2', "[run]", "[a.b.c]")))
+            lines.insert(at, rng.choice((lines[at], *_TOML_LINES)))
         elif len(lines) > 1:
             del lines[at]
     return "\n".join(lines).encode("utf-8", "surrogatepass")

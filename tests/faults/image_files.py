@@ -133,6 +133,9 @@ def _jpeg(data: bytes, rng: Random) -> bytes:
     return data[:2] + b"".join(written) + data[at:]
 
 
+_TIFF_TAGS = (254, 258, 259, 262, 273, 274, 277, 278, 279, 317, 322, 323, 330, 338, 339, 50706)
+
+
 def _tiff(data: bytes, rng: Random) -> bytes:
     (start,) = struct.unpack("<I", data[4:8])
     (count,) = struct.unpack("<H", data[start : start + 2])
@@ -140,7 +143,7 @@ def _tiff(data: bytes, rng: Random) -> bytes:
     for _ in range(rng.choice((1, 1, 2, 3))):
         at = start + 2 + 12 * rng.randrange(count)
         tag, kind, many, value = struct.unpack("<HHII", changed[at : at + 12])
-        tag = rng.choice((tag,) * 6 + (254, 258, 259, 262, 273, 274, 277, 278, 279, 317, 322, 323, 330, 338, 339, 50706))
+        tag = rng.choice((tag,) * 6 + _TIFF_TAGS)
         kind = rng.choice((kind,) * 6 + tuple(range(14)))
         many = rng.choice((many,) * 3 + tuple(n % 2**32 for n in ODD_NUMBERS))
         value = rng.choice((value,) * 3 + (start, 8, len(data) - 4) + tuple(n % 2**32 for n in ODD_NUMBERS))

@@ -66,7 +66,8 @@ def test_a_run_over_damaged_inputs_accounts_for_all_of_them(
 
 
 ODD_NAMES = (
-    "a\nb.png", "a b'\"`$(x);&|.png", "-rf.png", "%s%n{}.png", "=2E.png", "\udcff\udc80.png", "x" * 250 + ".png", "é" * 120 + ".png",
+    "a\nb.png", "a b'\"`$(x);&|.png", "-rf.png", "%s%n{}.png", "=2E.png", "\udcff\udc80.png", "x" * 250 + ".png",
+    "é" * 120 + ".png",
     "a.b.c..png", "...png", "\u202e.png", "\x1b[31m.png", "CON.png", "a\\..\\b.png", "*?.png",
 )  # fmt: skip
 
@@ -83,7 +84,9 @@ def test_no_name_of_a_file_leads_out_of_the_corpus(tmp_path: Path, cli: Callable
     assert cli("verify", tmp_path / "out").code == 0
 
 
-TRICKS = ("../up.png", "/etc/x.png", "a/../../b.png", "../../../../tmp/x.png", "records/images-00000.png", "a.../up.png")
+TRICKS = (
+    "../up.png", "/etc/x.png", "a/../../b.png", "../../../../tmp/x.png", "records/images-00000.png", "a.../up.png"
+)  # fmt: skip
 
 
 def test_no_name_in_a_tar_and_of_a_tar_leads_out_of_the_corpus(
