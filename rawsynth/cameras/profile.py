@@ -137,7 +137,7 @@ def camera_from_dict(data: Any, where: str) -> CameraProfile:
         )
     except RawsynthError as error:
         raise UsageError(str(error) if where in str(error) else f"camera file {where}: {error}") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"camera file {where}: missing or wrong field {error}; see docs/cameras.md.") from error
 
 

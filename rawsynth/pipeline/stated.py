@@ -38,8 +38,8 @@ def check_inside(name: str) -> str:
     Raises:
         UsageError: it leads out of the corpus.
     """
-    if not name or name.startswith("/") or "://" in name or ".." in name.split("/"):
-        raise UsageError(f"the name {name!r} leads out of the corpus")
+    if not name or name.startswith("/") or "://" in name or "\0" in name or ".." in name.split("/"):
+        raise UsageError(f"the name {name!r} leads out of the corpus, or nowhere")
     return name
 
 

@@ -78,6 +78,7 @@ def test_a_run_over_a_damaged_corpus_stays_inside(corpus: Path, make_corpus: Cal
 WRONG: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
     (PLAN, lambda plan: plan["shards"][0].update(name="../../up"), "leads out of the corpus"),
     (PLAN, lambda plan: plan["shards"][0].update(name="/tmp/up"), "leads out of the corpus"),
+    (PLAN, lambda plan: plan["shards"][0].update(name="a\0"), "leads out of the corpus, or nowhere"),
     (PLAN, lambda plan: plan["shards"][0].update(kind="other"), "of kind 'other'"),
     (PLAN, lambda plan: plan["shards"][0].update(kind="tar"), "of kind 'tar', with 2 files"),
     (PLAN, lambda plan: plan["shards"][0].update(files=[[]]), "not a corpus plan"),

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rawsynth.cameras import builtin_cameras, camera_to_dict, format_camera, load_camera
+from rawsynth.cameras.importers.darktable import import_darktable
 from rawsynth.errors import RawsynthError, UsageError
 from rawsynth.pipeline.config import ReadConfig, build_config, load_toml
 from rawsynth.pipeline.inputs import list_input, plan_shards
@@ -158,6 +159,29 @@ def test_a_number_beyond_all_floats_is_refused(tmp_path: Path) -> None:
     (tmp_path / "c.json").write_text(json.dumps(data))
     with pytest.raises(UsageError, match=r"c.json: an entry of noise.iso is a number; got one of 401 digits"):
         load_camera(str(tmp_path / "c.json"))
+
+
+def test_a_colour_beyond_all_floats_is_refused(tmp_path: Path) -> None:
+    data = camera_to_dict(builtin_cameras()["Sony ILCE-7SM2"])
+    data["cam_from_xyz"]["D65"][0][0] = 10**400
+    said = answer(tmp_path / "c.json", json.dumps(data).encode(), load_camera)
+    assert "c.json: missing or wrong field int too large" in said
+
+
+NO_TABLES = ("[" * 100_000, '{"noiseprofiles": [{"maker": "A", "models": [{"model": 5, "profiles": 7}]}]}')
+NO_SETTINGS = ("[[1, 2]]", '[{"iso": 1%s, "a": [1, 1, 1], "b": [1, 1, 1]}]' % ("0" * 400), "[5]")
+
+
+@pytest.mark.parametrize("table", NO_TABLES)
+def test_what_is_no_table_of_darktable_is_refused(tmp_path: Path, table: str) -> None:
+    assert "t.json" in answer(tmp_path / "t.json", table.encode(), lambda url: import_darktable(url, "A B"))
+
+
+@pytest.mark.parametrize("settings", NO_SETTINGS)
+def test_what_is_no_setting_of_darktable_is_refused(tmp_path: Path, settings: str) -> None:
+    text = '{"noiseprofiles": [{"maker": "A", "models": [{"model": "B", "profiles": %s}]}]}' % settings
+    said = answer(tmp_path / "t.json", text.encode(), lambda url: import_darktable(url, "A B"))
+    assert "a setting needs iso" in said
 
 
 def test_a_zero_byte_in_a_list_is_refused(tmp_path: Path) -> None:
