@@ -2,13 +2,15 @@
 # An install that fails tells more with `make test PIP_VERBOSITY=-v`.
 PYTHON ?= python3
 ARGS ?=
+CASES ?= 100000
+SEED ?= 0
 VENV := .venv
 PIP_VERBOSITY := -qq
 PIP_INSTALL := $(VENV)/bin/python -m pip install $(PIP_VERBOSITY) --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint clean
+.PHONY: help demo test soak lint clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -19,6 +21,9 @@ demo: $(VENV)/.installed-demo ## turn sample photos into RAW and show the result
 
 test: $(VENV)/.installed-test ## run the tests and the examples in docstrings, e.g. ARGS="-m 'not slow'"
 	$(VENV)/bin/python -m pytest -n auto $(ARGS)
+
+soak: $(VENV)/.installed-test ## try CASES=100000 damaged inputs of every kind; SEED=1 tries others
+	RAWSYNTH_CASES=$(CASES) RAWSYNTH_SEED=$(SEED) $(VENV)/bin/python -m pytest -n auto tests/faults -m soak $(ARGS)
 
 lint: $(VENV)/.installed-test $(VENV)/.installed-lint ## check style, types and the direction of imports
 	$(VENV)/bin/python -m flake8

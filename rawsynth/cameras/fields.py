@@ -19,7 +19,10 @@ def number(value: Any, name: str) -> float:
     """Return a number."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UsageError(f"{name} is a number; got {value!r}.")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise UsageError(f"{name} is a number; got one of {len(str(abs(value)))} digits.") from error
 
 
 def yes_or_no(value: Any, name: str) -> bool:

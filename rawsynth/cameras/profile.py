@@ -104,7 +104,8 @@ def load_camera_file(url: str) -> CameraProfile:
         raise UsageError(f"camera file {url} is no text: {error}") from error
     try:
         data = json.loads(text) if url.lower().endswith(".json") else tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, json.JSONDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # No TOML or JSON, a number of thousands of digits, or lists within lists without end.
         raise UsageError(f"camera file {url}: {error}") from error
     return camera_from_dict(data, url)
 
@@ -136,7 +137,7 @@ def camera_from_dict(data: Any, where: str) -> CameraProfile:
         )
     except RawsynthError as error:
         raise UsageError(str(error) if where in str(error) else f"camera file {where}: {error}") from error
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise UsageError(f"camera file {where}: missing or wrong field {error}; see docs/cameras.md.") from error
 
 

@@ -108,8 +108,11 @@ class JsonLog(Observer):
         self._log("shard_started", shard=shard.name, files=len(shard.files), bytes=shard.size)
 
     def progress(self, shard: Shard, progress: Progress) -> None:
-        """Log a batch."""
-        self._log("progress", shard=shard.name, **vars(progress))
+        """Log a batch, and each image that was lost."""
+        counts = {name: value for name, value in vars(progress).items() if name != "errors"}
+        for error in progress.errors:
+            self._log("lost", shard=shard.name, **error)
+        self._log("progress", shard=shard.name, **counts)
 
     def shard_done(self, shard: Shard, record: ShardRecord) -> None:
         """Log a shard's counts and losses."""

@@ -17,7 +17,8 @@ from rawsynth.corpus.ranges import read_members
 from rawsynth.corpus.reading import sample_pairs
 from rawsynth.corpus.records import list_records, read_record
 from rawsynth.errors import CorpusError, UnknownKeyError, UsageError
-from rawsynth.pipeline.dataset import DATASET_FILE, Dataset
+from rawsynth.pipeline.dataset import Dataset
+from rawsynth.pipeline.own_files import DATASET_FILE
 from rawsynth.pipeline.record import ShardRecord
 
 _AGAIN = "#"

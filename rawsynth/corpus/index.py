@@ -12,7 +12,8 @@ from rawsynth import storage
 from rawsynth.corpus.index_rows import IndexedPart, IndexHeader, Row, encode_line, part_rows
 from rawsynth.corpus.records import list_records, read_many, read_record
 from rawsynth.errors import CorpusError
-from rawsynth.pipeline.dataset import DATASET_FILE, INDEX_FILES, Dataset
+from rawsynth.pipeline.dataset import Dataset
+from rawsynth.pipeline.own_files import DATASET_FILE, INDEX_FILES
 from rawsynth.pipeline.flow import ordered_map
 from rawsynth.pipeline.record import ShardRecord
 

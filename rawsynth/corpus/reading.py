@@ -18,7 +18,8 @@ from rawsynth import storage
 from rawsynth.corpus.records import list_records, read_many, read_record
 from rawsynth.errors import CorpusError, UsageError
 from rawsynth.raw.codecs import decode_dn
-from rawsynth.pipeline.dataset import DATASET_FILE, Dataset
+from rawsynth.pipeline.dataset import Dataset
+from rawsynth.pipeline.own_files import DATASET_FILE
 from rawsynth.raw.image import RawImage
 from rawsynth.raw.levels import Levels
 from rawsynth.raw.metadata import RawMetadata

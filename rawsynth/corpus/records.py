@@ -102,14 +102,7 @@ def read_record(corpus: str, shard: str) -> ShardRecord | CorpusError | None:
 def read_failure(corpus: str, shard: str) -> ShardFailure | CorpusError | None:
     """Read why a shard could not be made, as :func:`read_record` reads records."""
     url = failure_url(corpus, shard)
-
-    def read() -> ShardFailure:
-        try:
-            return ShardFailure(**read_sealed(url))
-        except TypeError as error:
-            raise CorpusError(f"{url} does not say how a shard failed: {error}. Delete it.") from error
-
-    return _read(read)
+    return _read(lambda: ShardFailure.from_json(read_sealed(url), url))
 
 
 def _read(read: Callable[[], A]) -> A | CorpusError | None:

@@ -11,7 +11,8 @@ from rawsynth import storage
 from rawsynth.corpus.pace import Pace, Span, measure_pace
 from rawsynth.corpus.records import list_failures, list_records, read_failure, read_many, read_record
 from rawsynth.errors import CorpusError
-from rawsynth.pipeline.dataset import DATASET_FILE, Dataset
+from rawsynth.pipeline.dataset import Dataset
+from rawsynth.pipeline.own_files import DATASET_FILE
 from rawsynth.pipeline.inputs import Shard
 
 

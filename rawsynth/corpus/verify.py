@@ -14,7 +14,8 @@ from rawsynth.corpus.verify_files import altered_text, check_failures, find_stra
 from rawsynth.corpus.verify_index import check_index
 from rawsynth.corpus.verify_part import Members, PartFindings, check_part
 from rawsynth.errors import CorpusError
-from rawsynth.pipeline.dataset import DATASET_FILE, INDEX_FILES, Dataset
+from rawsynth.pipeline.dataset import Dataset
+from rawsynth.pipeline.own_files import DATASET_FILE, INDEX_FILES
 from rawsynth.pipeline.flow import ordered_map
 from rawsynth.pipeline.record import ShardFailure, ShardRecord, record_url
 

@@ -16,8 +16,9 @@ from rawsynth.engine.ranks import Rank, check_ranked, wait_for_plan
 from rawsynth.engine.summary import Summary
 from rawsynth.errors import CorpusError
 from rawsynth.pipeline.config import GenerateConfig
-from rawsynth.pipeline.dataset import DATASET_FILE, Dataset, accept_changes, join_dataset, open_dataset
+from rawsynth.pipeline.dataset import Dataset, accept_changes, join_dataset, open_dataset
 from rawsynth.pipeline.inputs import Shard
+from rawsynth.pipeline.own_files import DATASET_FILE
 from rawsynth.pipeline.record import ShardRecord, record_url
 from rawsynth.pipeline.synthesize import make_transforms
 

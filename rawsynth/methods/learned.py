@@ -86,6 +86,21 @@ def _mirrored(start: int, stop: int, size: int, device: torch.device) -> Tensor:
     return torch.minimum(wrapped, period - wrapped) if size > 1 else torch.zeros_like(wrapped)
 
 
+_FEW = 10_000
+
+
+def _check_sizes(weights: Weights) -> None:
+    """Refuse options that no network of so few numbers can have, before as many layers are made."""
+    most = max(sum(tensor.numel() for tensor in weights.tensors.values()), _FEW)
+    pending: list[Any] = list(weights.config.values())
+    while pending:
+        value = pending.pop()
+        if isinstance(value, list):
+            pending += value
+        elif isinstance(value, int) and value > most:
+            raise UsageError(f"its config asks for {value} of something, and it holds {most} numbers")
+
+
 class NetworkMethod(ReverseMethod):
     """Reverse ISP around a network: how weights become a method, which stays float32 wherever it goes.
 
@@ -120,10 +135,14 @@ class NetworkMethod(ReverseMethod):
             raise UsageError(f"{weights.source}: weights of {weights.architecture!r}, not of {cls.name!r}.")
         complaint = f"{weights.source}: the weights do not fit {cls.name!r}"
         try:
-            network = cls.build(weights.config)
-        except (RuntimeError, UsageError) as error:
+            _check_sizes(weights)
+            # Shapes alone first: what a file asks for may be far more than what it holds.
+            with torch.device("meta"):
+                wanted = cls.build(weights.config).state_dict()
+        except (RuntimeError, ValueError, ArithmeticError, LookupError, AttributeError) as error:
             raise UsageError(f"{complaint}: {one_line(error)}") from error
-        check_fit(weights.tensors, network.state_dict(), complaint)
+        check_fit(weights.tensors, wanted, complaint)
+        network = cls.build(weights.config)
         network.load_state_dict(dict(weights.tensors))
         broken = [name for name, parameter in network.named_parameters() if not bool(parameter.isfinite().all())]
         if broken:

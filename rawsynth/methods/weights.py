@@ -144,7 +144,7 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
     stated = _metadata(data, name)
     if stated.get("format") != FORMAT:
         raise UsageError(
-            f"{name}: a safetensors file, but its format is {stated.get('format')!r}, not {FORMAT!r}. "
+            f"{name}: a safetensors file, but its format is {str(stated.get('format'))[:60]!r}, not {FORMAT!r}. "
             "Give one that `rawsynth train` or .save() wrote."
         )
     try:

@@ -300,5 +300,6 @@ def load_toml(path: str) -> dict[str, Any]:
         return tomllib.loads(storage.read_bytes(path).decode("utf-8"))
     except InputAccessError as error:
         raise UsageError(f"config file {path}: {error}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (ValueError, RecursionError) as error:
+        # No text, no TOML, a number of thousands of digits, or lists within lists without end.
         raise UsageError(f"config file {path}: {error}") from error

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,14 +11,11 @@ from rawsynth.errors import CorpusError, InputAccessError, UsageError
 from rawsynth.pipeline import environment, inputs
 from rawsynth.pipeline.config import FORMAT_VERSION, GenerateConfig, build_config, digest_of
 from rawsynth.pipeline.inputs import Shard
+from rawsynth.pipeline.own_files import DATASET_FILE, check_apart, refuse_foreign_files, remove_corpus
 from rawsynth.pipeline.reader import count_samples
-from rawsynth.pipeline.record import FAILURE_FOLDER, RECORD_FOLDER, ShardRecord
+from rawsynth.pipeline.stated import stated
 from rawsynth.pipeline.synthesize import noise_policy
 from rawsynth.storage.sealed import read_sealed, write_sealed
-from rawsynth.transforms.add_noise import CORPUS_FILE
-
-DATASET_FILE = CORPUS_FILE
-INDEX_FILES = ("index.jsonl", "index.parquet")
 
 
 @dataclass(frozen=True)
@@ -82,13 +78,13 @@ class Dataset:
             config = build_config({**body["config"], "input": body["input"], "output": corpus})
             root, base = body["root"], body["base"]
             shards = tuple(Shard.from_json(shard, root, base) for shard in body["shards"])
-            return cls(config, body["byte_fields"], body["place"], root, base, shards, body["environment"])
-        except (KeyError, TypeError, UsageError) as error:
+            names = [shard.name for shard in shards]
+            if len(set(names)) < len(names):
+                raise UsageError("two shards have one name")
+            plan = {"config": config, "fields": body["byte_fields"], "place": body["place"], "root": root, "base": base}
+            return stated(cls, {**plan, "shards": shards, "environment": body["environment"]})
+        except (LookupError, TypeError, AttributeError, UsageError) as error:
             raise CorpusError(f"{url} is not a corpus plan: {error}.") from error
-
-    def records(self) -> dict[str, ShardRecord | None]:
-        """Return each shard's record, ``None`` where there is none yet."""
-        return {shard.name: ShardRecord.load(self.config.output, shard.name) for shard in self.shards}
 
 
 def open_dataset(config: GenerateConfig, tell: Callable[[str], None]) -> Dataset:
@@ -111,7 +107,7 @@ def open_dataset(config: GenerateConfig, tell: Callable[[str], None]) -> Dataset
     if config.run.overwrite:
         # The new plan first: whatever is wrong with it, the old corpus is still there.
         planned = _new_dataset(config)
-        remove_corpus(found)
+        remove_corpus(found.config.output, found.shards, found.config.read.splits)
         return planned
     return _check_additions(_resumed(found, config, tell), tell)
 
@@ -242,67 +238,3 @@ def _flat(nested: dict[str, Any]) -> dict[str, Any]:
         else:
             out[name] = value
     return out
-
-
-def check_apart(source: str, output: str) -> None:
-    """Raise UsageError if the output lies inside the input folder, or the input inside the output."""
-    inside, outside = storage.absolute(source).rstrip("/") + "/", storage.absolute(output).rstrip("/") + "/"
-    if outside.startswith(inside) and storage.exists(source) and storage.is_folder(source):
-        raise UsageError(f"output {output} lies inside the input {source}; choose a folder elsewhere.")
-    if inside.startswith(outside):
-        raise UsageError(f"input {source} lies inside the output {output}; choose a folder elsewhere.")
-
-
-def refuse_foreign_files(output: str) -> None:
-    """Raise UsageError if the output folder holds files but no corpus."""
-    if not storage.exists(output):
-        return
-    if not storage.is_folder(output):
-        raise UsageError(f"output {output} is a file; give a folder.")
-    files = [path for path, _ in storage.walk_files(output) if not path.split("/")[-1].startswith(".")]
-    own = _recorded_files(output, files)
-    foreign = [path for path in files if path not in own]
-    if foreign:
-        raise UsageError(
-            f"{output} holds {len(foreign)} files, such as {foreign[0]!r}, but no {DATASET_FILE}. "
-            "Choose an empty folder."
-        )
-
-
-def _recorded_files(output: str, files: list[str]) -> set[str]:
-    """Files of a corpus that has lost its plan: sound records, the parts that they name, sound failures, an index."""
-    own = {path for path in files if _is_index(output, path)}
-    for path in files:
-        if path.startswith((f"{RECORD_FOLDER}/", f"{FAILURE_FOLDER}/")) and path.endswith(".json"):
-            url = storage.join(output, path)
-            try:
-                body = read_sealed(url)
-                record = ShardRecord.from_json(body, url) if path.startswith(f"{RECORD_FOLDER}/") else None
-            except CorpusError:
-                continue
-            own |= {path, *(part.name for part in (record.parts if record else ()))}
-    return own
-
-
-def _is_index(output: str, path: str) -> bool:
-    """Whether a file is what ``rawsynth index`` writes beside the parts, and not the user's own of that name."""
-    if path not in INDEX_FILES:
-        return False
-    with storage.open_read(storage.join(output, path)) as stream:
-        return stream.read(64).startswith((b'{"rawsynth_index":', b"PAR1"))
-
-
-def remove_corpus(dataset: Dataset) -> None:
-    """Delete a corpus's own files, plan last, and nothing else."""
-    output = dataset.config.output
-    splits = [None, *dataset.config.read.splits]
-    names = {shard.name if split is None else f"{shard.name}-{split}" for shard in dataset.shards for split in splits}
-    files = [path for path, _ in storage.walk_files(output)]
-    # Records go first: a part without a record is made again, a record without its part would not be.
-    records = [p for p in files if p.startswith(f"{RECORD_FOLDER}/") and p[len(RECORD_FOLDER) + 1 : -5] in names]
-    parts = [p for p in files if (match := re.fullmatch(r"(.+)-\d{2,}\.tar", p)) and match[1] in names]
-    failures = [p for p in files if p.startswith(f"{FAILURE_FOLDER}/") and p[len(FAILURE_FOLDER) + 1 : -5] in names]
-    indexes = [p for p in files if _is_index(output, p)]
-    for path in [*indexes, *records, *parts, *failures]:
-        storage.remove(storage.join(output, path))
-    storage.remove(storage.join(output, DATASET_FILE))

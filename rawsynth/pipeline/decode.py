@@ -9,10 +9,7 @@ from __future__ import annotations
 import io
 import math
 import struct
-import threading
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 from PIL import Image, ImageFile
@@ -20,7 +17,9 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from rawsynth.errors import SampleError, UsageError
 from rawsynth.pipeline.color_modes import srgb_planes
+from rawsynth.pipeline.image_effort import check_effort
 from rawsynth.pipeline.image_formats import pick_reader
+from rawsynth.pipeline.pillow_guard import pillow_guarded
 from rawsynth.raw.orientation import ORIENTATIONS, upright
 
 # Pillow's readers index, unpack and assert on what the file says, so damaged content surfaces as any of these.
@@ -30,6 +29,9 @@ _CONTENT_FAULTS = (
     EOFError, RuntimeError, BufferError, Warning, struct.error, zlib.error, Image.DecompressionBombError,
 )  # fmt: skip
 
+# Some readers put what they found into their message, however much it is.
+_LONGEST_CAUSE = 300
+_MOST_COUNTED = 1000
 _ORIENTATION_TAG = 274
 _TIFF_SUBFILE_TYPE, _DNG_VERSION = 254, 50706
 
@@ -56,9 +58,10 @@ def decode_srgb(data: bytes, *, max_pixels: int) -> np.ndarray:
         raise SampleError("empty file: want an encoded image, got 0 bytes")
     name, reader = pick_reader(data)
     try:
-        with _pillow_limit_lifted():
+        with pillow_guarded():
             image = reader(io.BytesIO(data))
             _check_header(image, name, max_pixels)
+            check_effort(image, data, max_pixels)
             if name == "PNG":
                 _rescale_color_key(image, bits=data[24])
             image.load()
@@ -66,7 +69,7 @@ def decode_srgb(data: bytes, *, max_pixels: int) -> np.ndarray:
     except SampleError:
         raise
     except _CONTENT_FAULTS as fault:
-        cause = f"{type(fault).__name__}: {fault}"
+        cause = f"{type(fault).__name__}: {' '.join(str(fault).split())[:_LONGEST_CAUSE]}"
         raise SampleError(f"cannot decode {name} of {len(data)} bytes, is it damaged? {cause}") from fault
 
 
@@ -76,13 +79,25 @@ def _check_header(image: ImageFile.ImageFile, name: str, max_pixels: int) -> Non
     if width * height > max_pixels:
         size = f"{width}x{height} = {width * height} pixels"
         raise SampleError(f"{size} exceeds max_pixels {max_pixels}; raise --max-pixels")
-    frames = getattr(image, "n_frames", 1)
+    frames = _count_pages(image) if isinstance(image, TiffImageFile) else getattr(image, "n_frames", 1)
     if frames != 1:
         raise SampleError(f"{name} with {frames} frames, want a single image: save the frame to use as its own file")
     if isinstance(image, TiffImageFile):
         # The first page of DNG, NEF and ARW files is a preview, which must not pass for the photograph.
         if _DNG_VERSION in image.tag_v2 or image.tag_v2.get(_TIFF_SUBFILE_TYPE, 0) & 1:
             raise SampleError("TIFF whose first page is a preview, a camera RAW file (DNG, NEF, ARW)? develop it first")
+
+
+def _count_pages(image: TiffImageFile) -> int | str:
+    """Count a TIFF's pages, but not for ever: Pillow takes a time that grows with the square of their number."""
+    if getattr(image, "is_animated", False):
+        for count in range(1, _MOST_COUNTED):
+            try:
+                image.seek(count)
+            except EOFError:
+                return count
+        return f"{_MOST_COUNTED} or more"
+    return 1
 
 
 def _rescale_color_key(image: ImageFile.ImageFile, *, bits: int) -> None:
@@ -106,32 +121,6 @@ def _orientation(image: ImageFile.ImageFile) -> int:
 def _turned_upright(planes: np.ndarray, orientation: int) -> np.ndarray:
     """(3, H, W) as stored -> (3, H', W') as seen, contiguous."""
     return np.ascontiguousarray(upright(planes, orientation if orientation in ORIENTATIONS else 1))
-
-
-_limit_lock = threading.Lock()
-_limit_users = 0
-_limit_saved: int | None = None
-
-
-@contextmanager
-def _pillow_limit_lifted() -> Iterator[None]:
-    """Suspend Image.MAX_IMAGE_PIXELS, which readers consult on their own, while any thread decodes.
-
-    `warnings.catch_warnings` and a plain save-and-restore would both race; here the first thread in saves the limit and
-    the last one out restores it.
-    """
-    global _limit_users, _limit_saved
-    with _limit_lock:
-        if _limit_users == 0:
-            _limit_saved, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-        _limit_users += 1
-    try:
-        yield
-    finally:
-        with _limit_lock:
-            _limit_users -= 1
-            if _limit_users == 0:
-                Image.MAX_IMAGE_PIXELS = _limit_saved
 
 
 def crop_to_even(image: np.ndarray) -> tuple[np.ndarray, bool]:

@@ -20,6 +20,8 @@ from rawsynth import storage
 from rawsynth.errors import InputAccessError, UsageError
 from rawsynth.pipeline import keys
 from rawsynth.pipeline.config import ReadConfig
+from rawsynth.pipeline.local_files import listed_size
+from rawsynth.pipeline.stated import check_inside, stated
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "ppm", "pgm", "jp2", "avif", "heic", "gif")
@@ -41,8 +43,9 @@ class InputFile:
 
     @classmethod
     def from_json(cls, row: list[Any]) -> InputFile:
-        """Read what :meth:`to_json` wrote."""
-        return cls(row[0], row[1], tuple(row[2].items()) if len(row) > 2 else ())
+        """Read what :meth:`to_json` wrote; raises UsageError for anything else."""
+        siblings = tuple(row[2].items()) if len(row) > 2 else ()
+        return stated(cls, {"path": row[0], "size": row[1], "siblings": siblings})
 
 
 @dataclass(frozen=True)
@@ -90,9 +93,17 @@ class Shard:
 
     @classmethod
     def from_json(cls, data: dict[str, Any], root: str, base: str | None = None) -> Shard:
-        """Read what :meth:`to_json` wrote."""
+        """Read what :meth:`to_json` wrote.
+
+        Raises:
+            UsageError, LookupError, TypeError, AttributeError: it is something else.
+        """
         files = tuple(InputFile.from_json(row) for row in data["files"])
-        return cls(data["name"], data["kind"], root, files, data.get("limit"), base)
+        shard = stated(cls, {**data, "files": files, "root": root, "base": base})
+        if shard.kind not in ("tar", "images") or shard.kind == "tar" and len(files) != 1:
+            raise UsageError(f"shard {shard.name} is of kind {shard.kind!r}, with {len(files)} files")
+        check_inside(shard.name)
+        return shard
 
 
 @dataclass(frozen=True)
@@ -109,7 +120,7 @@ def list_input(source: str, config: ReadConfig) -> Listing:
 
     Raises:
         UsageError: it names no tar and no image.
-        InputAccessError: it cannot be listed.
+        InputAccessError: it cannot be listed, or names what is no file, such as a pipe.
     """
     # What is there under just this name is meant, even if the name looks like a pattern.
     if is_pattern(source) and not storage.exists(source):
@@ -122,8 +133,8 @@ def list_input(source: str, config: ReadConfig) -> Listing:
     else:
         root, name = _split_root(source)
         rows = [(name, storage.size(source))]
-    tars = tuple(InputFile(path, size) for path, size in rows if path.lower().endswith(TAR_SUFFIXES))
-    images = tuple(_with_siblings(root, rows, config.keep))
+    tars = tuple(_checked(root, InputFile(path, size)) for path, size in rows if path.lower().endswith(TAR_SUFFIXES))
+    images = tuple(_checked(root, file) for file in _with_siblings(root, rows, config.keep))
     if not tars and not images:
         raise UsageError(
             f"no images and no tar shards in {source!r} ({len(rows)} files). Give a folder with images "
@@ -180,6 +191,11 @@ def is_pattern(source: str) -> bool:
     return any(char in source for char in "{*?[")
 
 
+def _checked(root: str, file: InputFile) -> InputFile:
+    """Refuse what is no file before it stands in a plan, which could never be finished."""
+    return replace(file, size=listed_size(storage.join(root, file.path), file.size))
+
+
 def _with_siblings(root: str, rows: list[tuple[str, int | None]], keep: tuple[str, ...]) -> Iterator[InputFile]:
     beside: dict[str, set[str]] = {}
     for path, size in rows:
@@ -215,9 +231,14 @@ def _expand_pattern(pattern: str) -> tuple[str, list[tuple[str, int | None]]]:
         wild = re.search(r"[*?\[]", url) is not None
         for match in storage.glob(url) if wild else [url]:
             path = _relative(match, root)
-            if not (wild and is_hidden(path)):
+            if not (wild and (is_hidden(path) or _is_local_folder(match))):
                 rows[path] = _size_or_unknown(match)
     return root, list(rows.items())
+
+
+def _is_local_folder(url: str) -> bool:
+    """Stores without folders would be asked once more for each file."""
+    return storage.is_local(url) and storage.is_folder(url)
 
 
 def _read_list(source: str) -> tuple[str, list[tuple[str, int | None]]]:
@@ -225,6 +246,10 @@ def _read_list(source: str) -> tuple[str, list[tuple[str, int | None]]]:
         text = storage.read_bytes(source).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UsageError(f"list file {source} is not UTF-8 text: byte {error.start}.") from error
+    if "\0" in text:
+        # No file can have such a name; in a plan, it would be tried again for ever.
+        line = text[: text.index("\0")].count("\n") + 1
+        raise UsageError(f"list file {source} holds a zero byte, on line {line}.")
     lines = (line.strip() for line in text.splitlines())
     root, _ = _split_root(source)
     named = (line for line in lines if line and not line.startswith("#"))

@@ -6,21 +6,17 @@ file that is gone, a store that fails) raises, and the shard stays undone.
 
 from __future__ import annotations
 
-import lzma
-import tarfile
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rawsynth import storage
-from rawsynth.errors import InputAccessError
+from rawsynth.errors import InputAccessError, SampleError
+from rawsynth.pipeline.archive import LARGEST_FILE, MemberFault, tar_members
 from rawsynth.pipeline.inputs import IMAGE_EXTENSIONS, InputFile, Shard
 from rawsynth.pipeline.keys import escape, key_from_path
+from rawsynth.pipeline.local_files import local_size
 
-_BLOCK = tarfile.BLOCKSIZE
-_DRAIN_BYTES = 1 << 20
-# What damaged content makes the archive reader and the decompressors raise; OSError is bz2's and gzip's.
-_ARCHIVE_FAULTS = (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError, UnicodeDecodeError, ValueError)
+_MOST_NAMED, _LONGEST_NAME = 10, 60
 
 
 @dataclass(frozen=True)
@@ -64,9 +60,15 @@ class ImageBytes:
 
         Raises:
             InputAccessError: the file cannot be read, or is not as long as when the inputs were listed.
+            SampleError: it is larger than any image.
         """
         if self.data is not None:
             return self.data
+        here = local_size(self.url)
+        if here is not None:
+            check_size(self.url, here, self.size)
+        if (here or self.size or 0) > LARGEST_FILE:
+            raise SampleError(f"{self.url} has {here or self.size} bytes, want {LARGEST_FILE} or fewer")
         data = storage.read_bytes(self.url)
         check_size(self.url, len(data), self.size)
         return data
@@ -122,92 +124,50 @@ def _read_files(shard: Shard) -> Iterator[SourceSample | LostSample]:
 
 def _read_tar(shard: Shard, keep: tuple[str, ...]) -> Iterator[SourceSample | LostSample]:
     file: InputFile = shard.files[0]
-    check_size(shard.url(file), storage.size(shard.url(file)), file.size)
+    here = local_size(shard.url(file))
+    check_size(shard.url(file), storage.size(shard.url(file)) if here is None else here, file.size)
     url = shard.source_url(file)
     prefix = f"{shard.name}/"
+    wanted = {*IMAGE_EXTENSIONS, *keep}
     with storage.open_read(shard.url(file)) as stream:
-        members: dict[str, bytes] = {}
+        members: dict[str, bytes | None] = {}
         current: str | None = None
-        for entry in _tar_members(stream, url):
-            if isinstance(entry, LostSample):
-                if current is not None and entry.key == url:
+        for entry in tar_members(stream, wanted):
+            if isinstance(entry, MemberFault):
+                if current is not None and entry.name is None:
                     # Damage ends the archive: what was being read counts only if nothing wanted can be missing.
                     whole = all(extension in members for extension in keep)
                     sample = _tar_sample(prefix, current, url, members, keep)
                     yield sample if whole else LostSample(prefix + escape(current), "read", f"cut off: {entry.cause}")
                     current = None
-                yield entry
+                yield LostSample(url if entry.name is None else f"{url}:{entry.name}", "read", entry.cause)
                 continue
-            name, extension, data = entry
-            if name != current:
+            if entry.key != current:
                 if current is not None:
                     yield _tar_sample(prefix, current, url, members, keep)
-                current, members = name, {}
-            members[extension] = data
+                current, members = entry.key, {}
+            if entry.extension in members and entry.extension in wanted:
+                twice = f"{url}:{entry.key}.{entry.extension}"
+                yield LostSample(twice, "read", "a second member of this name in the same sample")
+            else:
+                members[entry.extension] = entry.data
         if current is not None:
             yield _tar_sample(prefix, current, url, members, keep)
 
 
 def _tar_sample(
-    prefix: str, name: str, url: str, members: dict[str, bytes], keep: tuple[str, ...]
+    prefix: str, name: str, url: str, members: Mapping[str, bytes | None], keep: tuple[str, ...]
 ) -> SourceSample | LostSample:
     key = prefix + escape(name)
-    images = [e for e in IMAGE_EXTENSIONS if e in members and e not in keep]
-    if not images:
-        return LostSample(key, "read", f"no image among its members ({', '.join(sorted(members)) or 'none'})")
+    image = next((members[e] for e in IMAGE_EXTENSIONS if e in members and e not in keep), None)
+    if image is None:
+        return LostSample(key, "read", f"no image among its members ({_listed(members)})")
     kept = {ext: ImageBytes(data=members[ext]) for ext in keep if ext in members}
-    return SourceSample(key, name, url, ImageBytes(data=members[images[0]]), kept)
+    return SourceSample(key, name, url, ImageBytes(data=image), kept)
 
 
-def _tar_members(stream: storage.GuardedStream, url: str) -> Iterator[tuple[str, str, bytes] | LostSample]:
-    """Yield ``(key, extension, bytes)`` as WebDataset splits names, and what is wrong with the archive."""
-    try:
-        archive = tarfile.open(fileobj=stream, mode="r:*")
-    except _ARCHIVE_FAULTS as error:
-        if stream.failure is not None:
-            raise stream.failure from error
-        yield LostSample(url, "read", f"not a tar archive: {(str(error) or type(error).__name__).splitlines()[0]}")
-        return
-    count = 0
-    try:
-        while (member := archive.next()) is not None:
-            count += 1
-            # Members once read would pile up in the archive object over a long shard.
-            archive.members = []  # type: ignore[attr-defined]
-            if member.isdir():
-                continue
-            if not member.isreg():
-                yield LostSample(f"{url}:{member.name}", "read", "not a regular file")
-                continue
-            handle = archive.extractfile(member)
-            data = handle.read() if handle is not None else b""
-            if len(data) != member.size:
-                raise tarfile.ReadError(f"member {member.name} has {len(data)} of {member.size} bytes")
-            folder, slash, base = member.name.rpartition("/")
-            stem, _, extension = base.partition(".")
-            yield f"{folder}{slash}{stem}", extension.lower(), data
-        cause = _end_fault(archive)
-    except _ARCHIVE_FAULTS as error:
-        if stream.failure is not None:
-            raise stream.failure from error
-        cause = str(error) or type(error).__name__
-    if stream.failure is not None:
-        raise stream.failure
-    if cause:
-        yield LostSample(url, "read", f"tar damaged or cut short after {count} members: {cause}")
-
-
-def _end_fault(archive: tarfile.TarFile) -> str | None:
-    """Say what stands where the end-of-archive mark, two zero blocks, belongs; ``tarfile`` itself never checks."""
-    fileobj = archive.fileobj
-    assert fileobj is not None
-    fileobj.seek(archive.offset)
-    tail = fileobj.read(2 * _BLOCK)
-    if tail == bytes(2 * _BLOCK):
-        while fileobj.read(_DRAIN_BYTES):
-            # To the end: a compressed archive's checksum stands there.
-            pass
-        return None
-    if len(tail) < 2 * _BLOCK and not any(tail):
-        return "the end-of-archive mark is missing"
-    return "an unreadable header"
+def _listed(extensions: Iterable[str]) -> str:
+    """Name a sample's members on one line; there may be any number of any length."""
+    there = [" ".join(extension.split())[:_LONGEST_NAME] for extension in sorted(extensions)]
+    more = f" and {len(there) - _MOST_NAMED} more" if len(there) > _MOST_NAMED else ""
+    return (", ".join(there[:_MOST_NAMED]) or "none") + more

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rawsynth import storage
-from rawsynth.errors import CorpusError
+from rawsynth.errors import CorpusError, UsageError
+from rawsynth.pipeline.stated import check_inside, stated
 from rawsynth.storage.sealed import read_sealed, write_sealed
 
 RECORD_FOLDER = "records"
@@ -74,9 +75,12 @@ class ShardRecord:
     def from_json(cls, data: Mapping[str, Any], where: str) -> ShardRecord:
         """Build a record from its JSON object."""
         try:
-            return cls(**{**data, "parts": [PartRecord(**part) for part in data["parts"]]})
-        except (KeyError, TypeError) as error:
+            record = stated(cls, data)
+            for part in record.parts:
+                check_inside(part.name)
+        except UsageError as error:
             raise CorpusError(f"{where} is not a shard record: {error}.") from error
+        return record
 
 
 @dataclass(frozen=True)
@@ -111,12 +115,15 @@ class ShardFailure:
             CorpusError: it is damaged.
         """
         url = failure_url(corpus, shard)
-        if not storage.exists(url):
-            return None
+        return cls.from_json(read_sealed(url), url) if storage.exists(url) else None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], where: str) -> ShardFailure:
+        """Build a failure from its JSON object."""
         try:
-            return cls(**read_sealed(url))
-        except TypeError as error:
-            raise CorpusError(f"{url} does not say how a shard failed: {error}.") from error
+            return stated(cls, data)
+        except UsageError as error:
+            raise CorpusError(f"{where} does not say how a shard failed: {error}. Delete it.") from error
 
 
 def failure_url(corpus: str, shard: str) -> str:

@@ -187,7 +187,7 @@ def read_config(source: str, overrides: dict[str, str] | None = None) -> dict[st
         else:
             text = pick(packaged_configs(), source, "training configuration (or give a path to a .toml file):")
         values = tomllib.loads(text)
-    except (InputAccessError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (InputAccessError, ValueError, RecursionError) as error:
         raise UsageError(f"config file {source}: {error}") from error
     for name, value in (overrides or {}).items():
         _put(values, name, _toml_value(value))

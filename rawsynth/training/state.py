@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rawsynth import storage
 from rawsynth.errors import CorpusError
-from rawsynth.methods.weights import tensors_digest
+from rawsynth.methods.weights import one_line, tensors_digest
 
 FORMAT = "rawsynth-training/1"
 
@@ -42,13 +42,13 @@ def load_state(url: str) -> dict[str, Any]:
         (length,) = struct.unpack("<Q", data[:8])
         metadata = json.loads(data[8 : 8 + length])["__metadata__"]
         if metadata.get("format") != FORMAT:
-            raise CorpusError(f"{url} has format {metadata.get('format')!r}, not {FORMAT!r}.")
+            raise CorpusError(f"{url} has format {str(metadata.get('format'))[:60]!r}, not {FORMAT!r}.")
         tensors = load(data)
         if _digest(metadata["state"], tensors) != metadata["sha256"]:
             raise ValueError("another checksum than it states")
         state: dict[str, Any] = _unflatten(json.loads(metadata["state"]), tensors)
     except (SafetensorError, struct.error, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise CorpusError(f"{url} is damaged ({error}); remove it to start this training afresh.") from error
+        raise CorpusError(f"{url} is damaged ({one_line(error)}); remove it to start this training afresh.") from error
     return state
 
 

@@ -15,7 +15,8 @@ from rawsynth.corpus.verify import verify
 from rawsynth.errors import CorpusError, UsageError
 from rawsynth.pipeline import environment
 from rawsynth.pipeline.config import GenerateConfig, build_config
-from rawsynth.pipeline.dataset import DATASET_FILE, Dataset, accept_changes, check_apart, open_dataset
+from rawsynth.pipeline.dataset import Dataset, accept_changes, open_dataset
+from rawsynth.pipeline.own_files import DATASET_FILE, check_apart
 
 Make = Callable[..., Any]
 

@@ -265,13 +265,13 @@ FILES = st.builds(
 
 
 @given(
-    name=st.text(max_size=5),
+    name=st.text(st.characters(exclude_characters="./:"), min_size=1, max_size=5),
     kind=st.sampled_from(["tar", "images"]),
-    files=st.lists(FILES, max_size=3).map(tuple),
+    files=st.lists(FILES, min_size=1, max_size=3).map(tuple),
     limit=st.none() | st.integers(0, 9),
 )
 def test_a_shard_survives_json(name: str, kind: str, files: tuple[InputFile, ...], limit: int | None) -> None:
-    shard = Shard(name, kind, "root", files, limit, base="/base")
+    shard = Shard(name, kind, "root", files[:1] if kind == "tar" else files, limit, base="/base")
     assert Shard.from_json(shard.to_json(), "root", "/base") == shard
 
 

@@ -9,7 +9,8 @@ import pytest
 from rawsynth.corpus.index import write_index
 from rawsynth.errors import UsageError
 from rawsynth.pipeline.config import GenerateConfig, build_config
-from rawsynth.pipeline.dataset import DATASET_FILE, open_dataset
+from rawsynth.pipeline.dataset import open_dataset
+from rawsynth.pipeline.own_files import DATASET_FILE
 from rawsynth.pipeline.record import ShardFailure
 
 Make = Callable[..., Any]

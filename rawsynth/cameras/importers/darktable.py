@@ -117,9 +117,10 @@ def _table(url: str) -> dict[str, list[Mapping[str, Any]]]:
     try:
         makers = json.loads(storage.read_bytes(url))["noiseprofiles"]
         found = [(maker["maker"], entry["model"], entry["profiles"]) for maker in makers for entry in maker["models"]]
-    except (ValueError, KeyError, TypeError) as error:
+        named = [(str(maker), str(model), list(settings)) for maker, model, settings in found]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UsageError(f"{url}: no noiseprofiles.json of darktable ({type(error).__name__}: {error}).") from error
-    return {model if model.startswith(maker) else f"{maker} {model}": settings for maker, model, settings in found}
+    return {model if model.startswith(maker) else f"{maker} {model}": settings for maker, model, settings in named}
 
 
 @dataclass(frozen=True)
@@ -135,8 +136,8 @@ def _setting(entry: Mapping[str, Any], where: str, used: str) -> _Setting:
     try:
         a, b = (tuple(float(entry[name][k]) for k in range(3)) for name in ("a", "b"))
         iso = float(entry["iso"])
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise UsageError(f"{where}: a setting needs iso and three a and b; got {dict(entry)}.") from error
+    except (KeyError, TypeError, ValueError, IndexError, OverflowError) as error:
+        raise UsageError(f"{where}: a setting needs iso and three a and b; got {str(entry)[:200]}.") from error
     for color in used:
         if not a["RGB".index(color)] > 0:
             name = {"R": "red", "G": "green", "B": "blue"}[color]
