@@ -9,7 +9,7 @@ from __future__ import annotations
 import lzma
 import tarfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rawsynth import storage
@@ -53,11 +53,12 @@ class LostSample:
 
 @dataclass(frozen=True)
 class ImageBytes:
-    """Bytes at hand, or in a file of known size that is read on call."""
+    """Bytes at hand, or in a file of known size: read on call, or before it by ``ahead``."""
 
     data: bytes | None = None
     url: str = ""
     size: int | None = None
+    ahead: Callable[[], bytes] | None = None
 
     def __call__(self) -> bytes:
         """Return the bytes.
@@ -67,7 +68,7 @@ class ImageBytes:
         """
         if self.data is not None:
             return self.data
-        data = storage.read_bytes(self.url)
+        data = storage.read_bytes(self.url) if self.ahead is None else self.ahead()
         check_size(self.url, len(data), self.size)
         return data
 
@@ -113,19 +114,30 @@ def count_samples(shard: Shard, limit: int) -> int:
 
 
 def _read_files(shard: Shard) -> Iterator[SourceSample | LostSample]:
-    for file in shard.files:
-        url = shard.url(file)
-        kept = {ext: ImageBytes(url=storage.join(shard.place, path)) for ext, path in file.siblings}
-        image = ImageBytes(url=url, size=file.size)
-        yield SourceSample(key_from_path(file.path), file.path, shard.source_url(file), image, kept)
+    # In the order in which they are handed out below.
+    ahead = storage.FilesAhead(
+        (storage.join(shard.place, path), size)
+        for file in shard.files
+        for path, size in ((file.path, file.size), *((path, None) for _, path in file.siblings))
+    )
+    try:
+        for file in shard.files:
+            image = ImageBytes(url=shard.url(file), size=file.size, ahead=ahead.next())
+            places = {ext: storage.join(shard.place, path) for ext, path in file.siblings}
+            kept = {ext: ImageBytes(url=url, ahead=ahead.next()) for ext, url in places.items()}
+            yield SourceSample(key_from_path(file.path), file.path, shard.source_url(file), image, kept)
+    except GeneratorExit:
+        ahead.stop()
+        raise
 
 
 def _read_tar(shard: Shard, keep: tuple[str, ...]) -> Iterator[SourceSample | LostSample]:
     file: InputFile = shard.files[0]
-    check_size(shard.url(file), storage.size(shard.url(file)), file.size)
     url = shard.source_url(file)
     prefix = f"{shard.name}/"
     with storage.open_read(shard.url(file)) as stream:
+        check_size(shard.url(file), stream.seek(0, 2), file.size)
+        stream.seek(0)
         members: dict[str, bytes] = {}
         current: str | None = None
         for entry in _tar_members(stream, url):
