@@ -67,7 +67,7 @@ class ReadAhead:
         if self.stop.is_set():
             raise ValueError("read of a closed stream")
         index, offset = divmod(self._position - self._anchor, BLOCK_BYTES)
-        if index not in self._blocks:
+        if index not in self._blocks and index - 1 not in self._blocks:
             self._drop(set(self._blocks))
             self._anchor, index, offset = self._position, 0, 0
         # None at first, one from the middle of the first block on, all of them after two.

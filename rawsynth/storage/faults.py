@@ -61,6 +61,9 @@ def _unmasked(error: BaseException) -> BaseException:
 
 def _http_answer(error: BaseException | None) -> tuple[int | None, str | None]:
     """HTTP status and error code that an exception of a driver carries: botocore, aiohttp, requests, azure, gcsfs."""
+    if type(error).__module__ == "aiohttp.http_exceptions":
+        # The client's own 400 to an answer that it could not read to the end.
+        return None, None
     response = getattr(error, "response", None)
     if isinstance(response, Mapping):
         status = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
