@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import tempfile
 import threading
 import time
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import fsspec
+import fsspec.asyn
 from fsspec.callbacks import Callback
 
 from rawsynth.storage.faults import ShortTransfer
@@ -63,7 +65,7 @@ def download(fs: fsspec.AbstractFileSystem, path: str, url: str, size: int | Non
         got_on = time.monotonic()
         target = cast(BinaryIO, tempfile.TemporaryFile(prefix="rawsynth-"))
         try:
-            fs.get_file(path, target, callback=Pulse(), **_without_total_limit(fs))
+            _copy(fs, path, target, Pulse())
             length = target.seek(0, 2)
             if size is not None and length != size:
                 raise ShortTransfer(f"read {length} bytes of {size}")
@@ -76,10 +78,13 @@ def download(fs: fsspec.AbstractFileSystem, path: str, url: str, size: int | Non
     return retry(copy, url, since=lambda: got_on)
 
 
-def _without_total_limit(fs: fsspec.AbstractFileSystem) -> dict[str, Any]:
-    """By itself the HTTP client ends every download after five minutes, however well it goes."""
+def _copy(fs: fsspec.AbstractFileSystem, path: str, target: BinaryIO, pulse: Callback) -> None:
     if not speaks_http(fs):
-        return {}
+        fs.get_file(path, target, callback=pulse)
+        return
     import aiohttp
 
-    return {"timeout": aiohttp.ClientTimeout(total=None)}
+    # By itself the HTTP client ends every download after five minutes, however well it goes. fsspec keeps an argument
+    # of this name to itself, so the call is bound first.
+    unlimited = functools.partial(fs._get_file, timeout=aiohttp.ClientTimeout(total=None))
+    fsspec.asyn.sync(fs.loop, unlimited, path, target, callback=pulse)

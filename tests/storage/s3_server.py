@@ -127,7 +127,7 @@ def serve(app: Any) -> BaseWSGIServer:
     """Serve an application from a thread, on a port that is free."""
     server = make_server("127.0.0.1", 0, app, threaded=True, request_handler=QuietHandler)
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     return server
 
 
