@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import socket
 import struct
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -149,7 +150,7 @@ def the_first(count: int, fault: str, matching: Callable[[Request], bool] = lamb
     return choose
 
 
-def at_random(share: float, faults: tuple[str, ...], seed: int) -> Choose:
-    """Choose one of ``faults`` for about this share of the requests."""
-    rng = random.Random(seed)
-    return lambda request: rng.choice(faults) if rng.random() < share else None
+def at_random(share: float, faults: Sequence[str], seed: int) -> Choose:
+    """Choose the next of ``faults``, round and round, for about this share of the requests."""
+    rng, kinds = random.Random(seed), itertools.cycle(faults)
+    return lambda request: next(kinds) if rng.random() < share else None
