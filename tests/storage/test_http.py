@@ -86,11 +86,15 @@ def test_without_ranges_a_file_is_copied_once(http: tuple[FaultyStore, str]) -> 
 def test_reading_recovers(http: tuple[FaultyStore, str], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     store, url = http
     assert storage.exists(f"{url}/a.bin")
-    monkeypatch.setenv("RAWSYNTH_IO_TIMEOUT", "0.5")
-    for name, read in {"exists": storage.exists, "read_bytes": storage.read_bytes}.items():
-        for method in ("HEAD", "GET"):
-            store.choose = the_first(1 if kind == "late" else 2, kind, lambda request: request.method == method)
-            assert read(f"{url}/a.bin") == {"exists": True, "read_bytes": DATA}[name]
+    if kind == "late":
+        # A busy machine may be late by itself.
+        monkeypatch.setenv("RAWSYNTH_IO_TIMEOUT", "1")
+        monkeypatch.setattr("rawsynth.storage.retrying._ATTEMPTS", 30)
+    for method in ("HEAD", "GET"):
+        store.choose = the_first(1 if kind == "late" else 2, kind, lambda request: request.method == method)
+        assert storage.read_bytes(f"{url}/a.bin") == DATA
+        assert storage.exists(f"{url}/a.bin")
+    assert store.injected
 
 
 @pytest.mark.parametrize("use", [storage.exists, storage.size, storage.read_bytes, storage.is_folder])

@@ -68,7 +68,7 @@ def test_a_corpus_under_faults_is_the_local_one(
     made = make_corpus("s3://bucket/in", tmp_path / "sound", **OPTIONS)
     monkeypatch.setenv("RAWSYNTH_IO_TIMEOUT", "2")
     # Threads decide which request meets a fault, so that a call might by chance meet five.
-    monkeypatch.setattr("rawsynth.storage.retrying._ATTEMPTS", 12)
+    monkeypatch.setattr("rawsynth.storage.retrying._ATTEMPTS", 30)
     s3.choose = at_random(0.2, FAULTS, seed)
     summary = make_corpus("s3://bucket/in", "s3://bucket/corpus", **OPTIONS)
     again = make_corpus("s3://bucket/in", "s3://bucket/corpus", **OPTIONS)
