@@ -7,7 +7,7 @@ import stat
 
 from rawsynth import storage
 from rawsynth.errors import InputAccessError
-from rawsynth.storage.urls import cause
+from rawsynth.storage.faults import cause
 
 _KINDS = (
     (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"), (stat.S_ISDIR, "a folder"),

@@ -6,7 +6,7 @@ file that is gone, a store that fails) raises, and the shard stays undone.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from rawsynth import storage
@@ -49,11 +49,12 @@ class LostSample:
 
 @dataclass(frozen=True)
 class ImageBytes:
-    """Bytes at hand, or in a file of known size that is read on call."""
+    """Bytes at hand, or in a file of known size: read on call, or before it by ``ahead``."""
 
     data: bytes | None = None
     url: str = ""
     size: int | None = None
+    ahead: Callable[[], bytes] | None = None
 
     def __call__(self) -> bytes:
         """Return the bytes.
@@ -69,7 +70,7 @@ class ImageBytes:
             check_size(self.url, here, self.size)
         if (here or self.size or 0) > LARGEST_FILE:
             raise SampleError(f"{self.url} has {here or self.size} bytes, want {LARGEST_FILE} or fewer")
-        data = storage.read_bytes(self.url)
+        data = storage.read_bytes(self.url) if self.ahead is None else self.ahead()
         check_size(self.url, len(data), self.size)
         return data
 
@@ -115,21 +116,35 @@ def count_samples(shard: Shard, limit: int) -> int:
 
 
 def _read_files(shard: Shard) -> Iterator[SourceSample | LostSample]:
-    for file in shard.files:
-        url = shard.url(file)
-        kept = {ext: ImageBytes(url=storage.join(shard.place, path)) for ext, path in file.siblings}
-        image = ImageBytes(url=url, size=file.size)
-        yield SourceSample(key_from_path(file.path), file.path, shard.source_url(file), image, kept)
+    # In the order in which they are handed out below, less what is refused for its size.
+    ahead = storage.FilesAhead(
+        (storage.join(shard.place, path), size)
+        for file in shard.files
+        for path, size in ((file.path, file.size), *((path, None) for _, path in file.siblings))
+        if (size or 0) <= LARGEST_FILE
+    )
+    try:
+        for file in shard.files:
+            small = (file.size or 0) <= LARGEST_FILE
+            image = ImageBytes(url=shard.url(file), size=file.size, ahead=ahead.next() if small else None)
+            places = {ext: storage.join(shard.place, path) for ext, path in file.siblings}
+            kept = {ext: ImageBytes(url=url, ahead=ahead.next()) for ext, url in places.items()}
+            yield SourceSample(key_from_path(file.path), file.path, shard.source_url(file), image, kept)
+    except GeneratorExit:
+        ahead.stop()
+        raise
 
 
 def _read_tar(shard: Shard, keep: tuple[str, ...]) -> Iterator[SourceSample | LostSample]:
     file: InputFile = shard.files[0]
+    # What is no file is refused before it is opened: a pipe would wait.
     here = local_size(shard.url(file))
-    check_size(shard.url(file), storage.size(shard.url(file)) if here is None else here, file.size)
     url = shard.source_url(file)
     prefix = f"{shard.name}/"
     wanted = {*IMAGE_EXTENSIONS, *keep}
     with storage.open_read(shard.url(file)) as stream:
+        check_size(shard.url(file), stream.seek(0, 2) if here is None else here, file.size)
+        stream.seek(0)
         members: dict[str, bytes | None] = {}
         current: str | None = None
         for entry in tar_members(stream, wanted):

@@ -2,15 +2,15 @@
 
 On a local disk a file is written under a temporary name beside its target, flushed, synced and renamed. Anywhere else
 it is written to a local temporary file and uploaded in one piece, because fsspec completes a half-written object when a
-``with`` body raises.
+``with`` body raises. An object store shows an upload when all of it has arrived, in several parts too.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
-import re
 import tempfile
 import uuid
 from pathlib import Path
@@ -18,9 +18,9 @@ from pathlib import Path
 from fsspec.implementations.local import LocalFileSystem
 
 from rawsynth.errors import OutputError
-from rawsynth.storage.urls import cause, resolve, retry
-
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
+from rawsynth.storage.faults import ShortTransfer, cause
+from rawsynth.storage.retrying import retry
+from rawsynth.storage.urls import resolve
 
 
 def write_atomic(url: str, data: bytes) -> None:
@@ -84,11 +84,26 @@ class AtomicFile:
                 os.replace(self._temporary, self._path)
                 _sync_folder(Path(self._path).parent)
             else:
-                retry(lambda: self._fs.put_file(str(self._temporary), self._path), self.url)
+                retry(self._upload, self.url, doing="write", size=self.bytes_written)
                 self._temporary.unlink()
+        except OutputError:
+            self.abort()
+            raise
         except OSError as error:
             self.abort()
             raise self._failed(error) from error
+
+    def _upload(self) -> None:
+        self._fs.put_file(str(self._temporary), self._path)
+        try:
+            size = self._fs.info(self._path).get("size")
+        except FileNotFoundError as error:
+            raise ShortTransfer("the store does not have it after the upload") from error
+        if size is not None and size != self.bytes_written:
+            with contextlib.suppress(Exception):
+                # Nothing is better than part of it; if this fails too, the next try replaces it.
+                self._fs.rm_file(self._path)
+            raise ShortTransfer(f"{size} bytes arrived of {self.bytes_written}")
 
     def abort(self) -> None:
         """Leave nothing behind; safe to call after :meth:`commit` too."""
@@ -102,15 +117,6 @@ class AtomicFile:
     def _failed(self, error: OSError) -> OutputError:
         hint = " Free some space and run again: finished shards are kept." if error.errno == errno.ENOSPC else ""
         return OutputError(f"cannot write {self.url}: {cause(error)}.{hint}")
-
-
-def remove_stale(folder: str) -> None:
-    """Remove what killed runs left under temporary names anywhere in a folder; local disks only."""
-    fs, path = resolve(folder)
-    if isinstance(fs, LocalFileSystem):
-        for leftover in Path(path).rglob(".*.tmp"):
-            if _TEMPORARY.fullmatch(leftover.name):
-                leftover.unlink(missing_ok=True)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rawsynth.errors import CorpusError
 from rawsynth.storage.atomic import write_atomic
-from rawsynth.storage.urls import read_bytes
+from rawsynth.storage.streams import read_bytes
 
 
 def write_sealed(url: str, data: Mapping[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """local engine: what is done stays done, what is not is made again, and both look as if nothing had happened."""
 
-import io
 import json
 import os
 import signal
@@ -404,22 +403,19 @@ def test_a_store_that_fails_midway_fails_its_shard_only(
 ) -> None:  # fmt: skip
     for name in ("00", "01", "02"):
         memory.pipe(f"/in/{name}.tar", photo_tar(tmp_path / "a.tar").read_bytes())
-    whole = type(memory)._open
+    whole = type(memory).cat_file
 
-    class Failing(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            if self.tell() > 3000:
-                raise OSError(5, "Input/output error")
-            return super().read(size)
-
-    def failing(fs: fsspec.AbstractFileSystem, path: str, mode: str = "rb", **options: Any) -> Any:
-        return Failing(memory.cat(path)) if path == "/in/01.tar" else whole(fs, path, mode, **options)
+    def failing(fs: fsspec.AbstractFileSystem, path: str, start: int = 0, end: int | None = None) -> Any:
+        if path == "/in/01.tar" and start > 3000:
+            raise OSError(5, "Input/output error")
+        return whole(fs, path, start, end)
 
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    monkeypatch.setattr(type(memory), "_open", failing)
+    monkeypatch.setattr("rawsynth.storage.ahead.BLOCK_BYTES", 1000)
+    monkeypatch.setattr(type(memory), "cat_file", failing)
     summary = make_corpus("memory://in", tmp_path / "corpus")
     assert (summary.done, list(summary.failed), summary.lost, summary.exit_code) == (2, ["01"], 0, 1)
-    monkeypatch.setattr(type(memory), "_open", whole)
+    monkeypatch.setattr(type(memory), "cat_file", whole)
     assert make_corpus("memory://in", tmp_path / "corpus").exit_code == 0
 
 

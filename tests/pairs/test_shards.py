@@ -339,7 +339,7 @@ def test_a_store_that_fails_in_passing(
     monkeypatch.setattr(type(memory), "cat_ranges", flaky)
     check(pairs[0], 0, pixels)
     assert not outcomes
-    outcomes += [[OSError("reset by peer")] * 3] * 4
+    outcomes += [[OSError("reset by peer")] * 3] * 5
     with pytest.raises(InputAccessError, match=r"cannot read memory://pairs/a\.tar: reset by peer"):
         pairs[0]
 

@@ -349,16 +349,16 @@ def test_a_read_that_fails_midway_is_a_fault_of_access(
 ) -> None:  # fmt: skip
     """A lost connection or a bad disk says nothing about the images: nothing is lost, the shard is tried again."""
 
-    class Failing(io.BytesIO):
-        def read(self, size: int | None = -1, /) -> bytes:
-            if self.tell() >= after:
-                raise error
-            return super().read(size)
+    def failing(self: object, path: str, start: int, end: int) -> bytes:
+        if end > after:
+            raise error
+        return content[start:end]
 
     content = make_tar(tmp_path / "a.tar", {f"s{i}.png": photo(i) for i in range(6)}, mode=mode).read_bytes()
     memory.pipe("/in/a.tar", content)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
-    monkeypatch.setattr(type(memory), "_open", lambda *args, **options: Failing(content))
+    monkeypatch.setattr("rawsynth.storage.ahead.BLOCK_BYTES", 512)
+    monkeypatch.setattr(type(memory), "cat_file", failing)
     shard = Shard("a", "tar", "memory://in", (InputFile("a.tar", len(content)),))
     read: Read = []
     with pytest.raises(InputAccessError, match=r"a\.tar.*(Input/output error|the driver's own)"):

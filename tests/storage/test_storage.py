@@ -167,7 +167,7 @@ def test_retries_what_passes(no_waiting: list[float]) -> None:
 @pytest.mark.parametrize(
     ("url", "error", "waits"),
     [
-        ("memory://x", OSError("down"), 3),
+        ("memory://x", OSError("down"), 4),
         ("memory://x", FileNotFoundError("gone"), 0),
         ("memory://x", PermissionError("not yours"), 0),
         ("/x", OSError("bad disk"), 0),
