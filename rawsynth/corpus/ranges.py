@@ -1,4 +1,4 @@
-"""Pieces of a file, read without the rest of it."""
+"""Members of a sample, read without the rest of its tar."""
 
 from __future__ import annotations
 
@@ -6,31 +6,10 @@ from collections.abc import Mapping
 from tarfile import BLOCKSIZE, LENGTH_NAME, HeaderError, TarInfo
 
 from rawsynth import storage
-from rawsynth.errors import CorpusError, InputAccessError
+from rawsynth.errors import CorpusError
 
 # What lies between two members of a sample is a header and a JSON member: less than another request costs.
 _GAP = 64 << 10
-
-
-def read_range(url: str, start: int, length: int) -> bytes:
-    """Read ``length`` bytes from ``start``.
-
-    Raises:
-        InputAccessError: the file cannot be reached, or ends before.
-    """
-    if not length:
-        # Some stores refuse an empty range.
-        return b""
-    fs, path = storage.resolve(url)
-    data = storage.retry(lambda: bytes(fs.cat_file(path, start=start, end=start + length)), url)
-    if len(data) > length and len(data) >= start + length:
-        # A plain web server may not know ranges, and sends all of the file.
-        return data[start : start + length]
-    if len(data) != length:
-        raise InputAccessError(
-            f"cannot read {url}: wanted {length} bytes from {start}, got {len(data)}; it was cut short or replaced."
-        )
-    return data
 
 
 def read_members(url: str, key: str, places: Mapping[str, tuple[int, int]]) -> dict[str, bytes]:
@@ -43,7 +22,7 @@ def read_members(url: str, key: str, places: Mapping[str, tuple[int, int]]) -> d
 
     Raises:
         CorpusError: something else lies there.
-        InputAccessError: as :func:`read_range`.
+        InputAccessError: as :func:`~rawsynth.storage.read_range`.
     """
     with_headers = {name: (at - BLOCKSIZE, size + BLOCKSIZE) for name, (at, size) in places.items()}
     members = {}
@@ -75,7 +54,7 @@ def _read_pieces(url: str, places: Mapping[str, tuple[int, int]]) -> dict[str, b
             runs.append((at, at + size, [name]))
     pieces = {}
     for start, end, names in runs:
-        data = read_range(url, start, end - start)
+        data = storage.read_range(url, start, end - start)
         for name in names:
             at, size = places[name]
             pieces[name] = data[at - start : at - start + size]

@@ -4,6 +4,7 @@ from rawsynth.storage.atomic import AtomicFile, write_atomic
 from rawsynth.storage.files_ahead import FilesAhead
 from rawsynth.storage.folders import prepare_folder, remove, remove_stale
 from rawsynth.storage.listing import exists, glob, is_folder, list_names, size, walk_files
+from rawsynth.storage.ranges import read_range
 from rawsynth.storage.retrying import retry
 from rawsynth.storage.streams import GuardedStream, open_read, read_bytes
 from rawsynth.storage.tar import TarFile, tar_entries
@@ -24,6 +25,7 @@ __all__ = [
     "open_read",
     "prepare_folder",
     "read_bytes",
+    "read_range",
     "remove",
     "remove_stale",
     "resolve",

@@ -14,7 +14,30 @@ from fsspec.callbacks import Callback
 
 from rawsynth.storage.faults import ShortTransfer
 from rawsynth.storage.retrying import retry
-from rawsynth.storage.urls import speaks_http
+from rawsynth.storage.urls import resolve, speaks_http
+
+
+def read_range(url: str, start: int, length: int) -> bytes:
+    """Read ``length`` bytes of a file from ``start``.
+
+    Raises:
+        InputAccessError: the file cannot be reached, or ends before.
+    """
+    if not length:
+        # Some stores refuse an empty range.
+        return b""
+    fs, path = resolve(url)
+
+    def read() -> bytes:
+        data = bytes(fs.cat_file(path, start=start, end=start + length))
+        if len(data) > length and len(data) >= start + length:
+            # A plain web server may not know ranges, and sends all of the file.
+            return data[start : start + length]
+        if len(data) != length:
+            raise ShortTransfer(f"wanted {length} bytes from {start}, got {len(data)}; was it cut short or replaced?")
+        return data
+
+    return retry(read, url, size=length)
 
 
 def fetch_range(
