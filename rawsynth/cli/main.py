@@ -22,6 +22,7 @@ from rawsynth.cli import (
     train,
     verify,
 )
+from rawsynth.cli.printable import printable
 from rawsynth.errors import RawsynthError, UsageError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
@@ -82,10 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.run(args)
         return code
     except UsageError as error:
-        print(f"rawsynth {args.verb}: {error}", file=sys.stderr)
+        print(f"rawsynth {args.verb}: {printable(str(error))}", file=sys.stderr)
         return EXIT_USAGE
     except RawsynthError as error:
-        print(f"rawsynth {args.verb}: {error}", file=sys.stderr)
+        print(f"rawsynth {args.verb}: {printable(str(error))}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         goes_on = "; the same command goes on where this one stopped" if args.verb in RESUMABLE else ""

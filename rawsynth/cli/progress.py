@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
+from rawsynth.cli.printable import printable
 from rawsynth.engine.observer import Observer
 from rawsynth.engine.summary import Summary
 from rawsynth.pipeline.config import RunConfig
@@ -30,7 +31,7 @@ class Messages(Observer):
 
     def tell(self, message: str) -> None:
         """Print to standard error."""
-        tqdm.write(f"rawsynth: {message}", file=sys.stderr)
+        tqdm.write(f"rawsynth: {printable(message)}", file=sys.stderr)
 
     def shard_failed(self, shard: Shard, failure: ShardFailure) -> None:
         """Say that a shard must be tried again."""

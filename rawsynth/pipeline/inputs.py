@@ -7,11 +7,11 @@ nothing unless the user asks to extend.
 
 from __future__ import annotations
 
+import itertools
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from itertools import islice
 from typing import Any
 
 from braceexpand import braceexpand
@@ -149,12 +149,13 @@ def plan_shards(listing: Listing, config: ReadConfig, known: Iterable[Shard] = (
     taken = {file.path for shard in known for file in shard.files}
     tars = [f for f in listing.tars if f.path not in taken]
     images = [f for f in listing.images if f.path not in taken]
-    names = {shard.name for shard in known}
-    shards = [Shard(_unique(_tar_name(f.path), names), "tar", listing.root, (f,)) for f in tars]
+    splits = tuple(config.splits)
+    names = {name for shard in known for name in _part_names(shard.name, splits)}
+    shards = [Shard(_unique(_tar_name(f.path), names, splits), "tar", listing.root, (f,)) for f in tars]
     next_index = sum(shard.kind == "images" for shard in known)
     for index, start in enumerate(range(0, len(images), config.images_per_shard), next_index):
         group = tuple(images[start : start + config.images_per_shard])
-        shards.append(Shard(_unique(f"images-{index:05d}", names), "images", listing.root, group))
+        shards.append(Shard(_unique(f"images-{index:05d}", names, splits), "images", listing.root, group))
     return shards
 
 
@@ -281,8 +282,13 @@ def _tar_name(path: str) -> str:
     return keys.escape(re.sub(r"^[a-z0-9]+://|^/+", "", path[: -len(suffix)]).lstrip("/")) or "tar"
 
 
-def _unique(name: str, names: set[str]) -> str:
-    candidates = [name, *(f"{name}-{n}" for n in range(2, len(names) + 3))]
-    chosen = next(islice((c for c in candidates if c not in names), 1))
-    names.add(chosen)
+def _part_names(shard: str, splits: tuple[str, ...]) -> set[str]:
+    """What the names of a shard's record and parts begin with; those of another must not."""
+    return {shard, *(f"{shard}-{split}" for split in splits)}
+
+
+def _unique(name: str, names: set[str], splits: tuple[str, ...]) -> str:
+    candidates = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
+    chosen = next(c for c in candidates if names.isdisjoint(_part_names(c, splits)))
+    names |= _part_names(chosen, splits)
     return chosen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -59,7 +60,10 @@ def walk_files(url: str) -> list[tuple[str, int | None]]:
     """
     fs, root = resolve(url)
     nothing: dict[str, dict[str, Any]] = {}
-    found = retry(lambda: _found(lambda: _all_or_fail(fs, fs.find, root, detail=True, withdirs=False), nothing), url)
+    if isinstance(fs, LocalFileSystem):
+        found = retry(lambda: _found(lambda: _local_files(fs, root), nothing), url)
+    else:
+        found = retry(lambda: _found(lambda: _all_or_fail(fs.find, root, detail=True, withdirs=False), nothing), url)
     prefix = root.rstrip("/") + "/"
     sizes: dict[str, Any] = {str(p): info.get("size") for p, info in found.items() if str(p).startswith(prefix)}
     return [(p[len(prefix) :], None if sizes[p] is None else int(sizes[p])) for p in sorted(sizes)]
@@ -75,7 +79,7 @@ def glob(url: str) -> list[str]:
     """Return the URLs that match a pattern with ``*``, ``?`` or ``[...]``, sorted."""
     fs, pattern = resolve(url)
     nothing: list[str] = []
-    matches = retry(lambda: _found(lambda: _all_or_fail(fs, fs.glob, pattern), nothing), url)
+    matches = retry(lambda: _found(lambda: _all_or_fail(fs.glob, pattern), nothing), url)
     return sorted(str(m) if isinstance(fs, LocalFileSystem) else str(fs.unstrip_protocol(m)) for m in matches)
 
 
@@ -89,12 +93,24 @@ def _found(look: Callable[[], T], otherwise: T) -> T:
         return otherwise
 
 
-def _all_or_fail(fs: fsspec.AbstractFileSystem, listing: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """List a remote store; fsspec's own walk leaves out what it cannot list, unless told to raise."""
-    if not isinstance(fs, LocalFileSystem):
-        try:
-            return listing(*args, on_error="raise", **options)
-        except TypeError:
-            # A driver that lists by itself knows no such option, and raises.
-            pass
-    return listing(*args, **options)
+def _all_or_fail(listing: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """List a store; fsspec's own walk leaves out what it cannot list, unless told to raise."""
+    try:
+        return listing(*args, on_error="raise", **options)
+    except TypeError:
+        # A driver that lists by itself knows no such option, and raises.
+        return listing(*args, **options)
+
+
+def _local_files(fs: LocalFileSystem, root: str) -> dict[str, dict[str, Any]]:
+    """Return what fsspec's ``find`` does, which leaves out subfolders that cannot be listed, whatever it is told."""
+    found: dict[str, dict[str, Any]] = {}
+    folders = [root] if os.path.isdir(root) else []
+    for folder in folders:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.path)
+                else:
+                    found[entry.path] = fs.info(entry)
+    return found

@@ -248,6 +248,14 @@ def test_tars_of_one_stem_do_not_share_a_name() -> None:
     assert [shard.name for shard in plan_shards(listing, ReadConfig())] == ["a", "a-2", "a-3", "b/a", "x/a"]
 
 
+def test_no_shard_has_the_part_names_of_another_s_split() -> None:
+    tars = tuple(InputFile(path, 1) for path in ("a.tar", "a.tgz"))
+    shards = plan_shards(Listing("", tars, ()), ReadConfig(splits={"2": 0.5, "val": 0.5}))
+    names = [f"{shard.name}{split}" for shard in shards for split in ("", "-2", "-val")]
+    assert [shard.name for shard in shards] == ["a", "a-3"]
+    assert len(set(names)) == len(names)
+
+
 def test_a_tar_s_name_need_not_be_short(tmp_path: Path) -> None:
     """Escaping makes nine characters of one kana; the part's file name must still fit the disk's 255 bytes."""
     listing = Listing(str(tmp_path), (InputFile("写真" * 30 + ".tar", 1),), ())

@@ -36,6 +36,9 @@ class Response:
     def __bool__(self) -> bool:
         return False
 
+    def __repr__(self) -> str:
+        return f"Response({self.status_code})"
+
 
 def masked(error: Exception, below: Exception) -> Exception:
     error.__cause__ = below

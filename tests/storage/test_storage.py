@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import fsspec
 import pytest
@@ -266,3 +267,19 @@ def test_there_may_be_nothing_to_remove(tmp_path: Path) -> None:
     storage.remove_stale(str(tmp_path / "nowhere"))
     storage.remove_stale("memory://nowhere")
     assert everything_under(tmp_path) == set()
+
+
+def test_a_folder_that_cannot_be_listed_is_not_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("open/a.jpg", "shut/b.jpg"):
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(b"1")
+    scandir = os.scandir
+
+    def refusing(path: Any) -> Any:
+        if str(path).rstrip("/").endswith("shut"):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    with pytest.raises(InputAccessError, match="Permission denied"):
+        storage.walk_files(str(tmp_path))
