@@ -3,6 +3,7 @@
 PYTHON ?= python3
 ARGS ?=
 CASES ?= 100000
+KILLS ?= 40
 SEED ?= 0
 VENV := .venv
 PIP_VERBOSITY := -qq
@@ -22,8 +23,9 @@ demo: $(VENV)/.installed-demo ## turn sample photos into RAW and show the result
 test: $(VENV)/.installed-test ## run the tests and the examples in docstrings, e.g. ARGS="-m 'not slow'"
 	$(VENV)/bin/python -m pytest -n auto $(ARGS)
 
-soak: $(VENV)/.installed-test ## try CASES=100000 damaged inputs of every kind; SEED=1 tries others
-	RAWSYNTH_CASES=$(CASES) RAWSYNTH_SEED=$(SEED) $(VENV)/bin/python -m pytest -n auto tests/faults -m soak $(ARGS)
+soak: $(VENV)/.installed-test ## CASES=100000 damaged inputs, KILLS=40 processes killed on each engine; SEED=1 tries others
+	RAWSYNTH_CASES=$(CASES) RAWSYNTH_KILLS=$(KILLS) RAWSYNTH_SEED=$(SEED) \
+	  $(VENV)/bin/python -m pytest -n auto tests/faults tests/engine -m soak $(ARGS)
 
 lint: $(VENV)/.installed-test $(VENV)/.installed-lint ## check style, types and the direction of imports
 	$(VENV)/bin/python -m flake8

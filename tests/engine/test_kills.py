@@ -34,6 +34,7 @@ ENGINES: dict[str, tuple[list[str], int]] = {
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.soak,
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="finds processes in /proc"),
 ]
 
