@@ -22,7 +22,7 @@ corpus. Exit code 0 if all shards are done and nothing read is damaged, 1 if not
 examples:
   rawsynth status corpus/
   rawsynth status s3://bucket/corpus --watch 30
-  rawsynth status corpus/ --json | jq -r '.failed[] | [.shard, .cause] | @tsv'
+  rawsynth status corpus/ --json
 """
 _SHOWN = 5
 

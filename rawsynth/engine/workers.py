@@ -102,13 +102,11 @@ class _Pool:
         while len(self._workers) < most and (shard := self.run.next_shard()) is not None:
             slots = {worker.slot for worker in self._workers}
             worker = self._start(next(slot for slot in range(self.count) if slot not in slots))
-            worker.shard = shard
-            worker.channel.send(shard)
+            _send(worker, shard)
 
     def _give(self, worker: _Worker) -> None:
-        worker.shard, worker.heard = self.run.next_shard(), time.monotonic()
-        if worker.shard is not None:
-            worker.channel.send(worker.shard)
+        if (shard := self.run.next_shard()) is not None:
+            _send(worker, shard)
 
     def _start(self, slot: int) -> _Worker:
         context = multiprocessing.get_context("spawn")
@@ -174,6 +172,15 @@ class _Pool:
             if worker.shard is not None and time.monotonic() - worker.heard > limit and not worker.stalled:
                 worker.stalled = True
                 worker.process.kill()
+
+
+def _send(worker: _Worker, shard: Shard) -> None:
+    worker.shard, worker.heard = shard, time.monotonic()
+    try:
+        worker.channel.send(shard)
+    except OSError:
+        # It has just ended; its sentinel says so next.
+        pass
 
 
 def _received(worker: _Worker) -> Message | None:

@@ -142,9 +142,11 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
     name = os.fspath(name)
     data = _read(name)
     stated = _metadata(data, name)
-    if stated.get("format") != FORMAT:
+    kind = stated.get("format")
+    if kind != FORMAT:
+        shown = None if kind is None else kind[:60]
         raise UsageError(
-            f"{name}: a safetensors file, but its format is {str(stated.get('format'))[:60]!r}, not {FORMAT!r}. "
+            f"{name}: a safetensors file, but its format is {shown!r}, not {FORMAT!r}. "
             "Give one that `rawsynth train` or .save() wrote."
         )
     try:

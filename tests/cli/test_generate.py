@@ -62,11 +62,14 @@ def test_every_line_of_the_json_log_is_json(cli: Cli, photos: Path, tmp_path: Pa
     done = cli("generate", photos / "list.txt", tmp_path / "corpus", "--json-log")
     lines = [json.loads(line) for line in done.err.splitlines()]
     assert [line["event"] for line in lines] == [
-        "start", "shard_started", "shard_failed", "shard_started", "progress", "shard_done",
+        "start", "shard_started", "shard_failed", "shard_started", "lost", "progress", "shard_done", "summary",
     ]  # fmt: skip
     by_event = {line["event"]: line for line in lines}
     assert by_event["start"]["shards"] == 2 and by_event["start"]["todo"] == 2
     assert by_event["shard_failed"]["shard"] == "gone" and "gone.tar" in by_event["shard_failed"]["cause"]
+    lost = by_event["lost"]
+    assert (lost["shard"], lost["key"], lost["stage"]) == ("images-00000", "broken-jpg", "decode")
+    assert by_event["summary"]["lost"] == 1 and by_event["summary"]["exit_code"] == done.code == 1
     shard_done = by_event["shard_done"]
     assert (shard_done["sources"], shard_done["samples"], shard_done["lost"]) == (2, 1, 1)
     assert shard_done["errors"][0]["key"] == "broken-jpg"
