@@ -9,73 +9,27 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from rawsynth import storage
 from rawsynth.errors import InputAccessError, UsageError
+from rawsynth.pipeline.option_values import (
+    ByteSize,
+    FourPlanes,
+    Fractions,
+    HeightWidth,
+    Matrix,
+    Names,
+    NumberRange,
+    Pair,
+    Workers,
+)
 from rawsynth.pipeline.sections import Section, validated
 from rawsynth.raw.levels import Levels
 
 FORMAT_VERSION = 1
-
-
-def _split_commas(value: Any) -> Any:
-    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
-
-
-def _numbers(value: Any) -> Any:
-    """Read ``"1600..25600"``, ``"1,2,3"``, JSON or one number from the command line; leave other types alone."""
-    if not isinstance(value, str):
-        return value
-    if value.lstrip().startswith("["):
-        return json.loads(value)
-    parts = value.split("..") if ".." in value else value.split(",")
-    return float(parts[0]) if len(parts) == 1 else [float(part) for part in parts]
-
-
-def _height_width(value: Any) -> Any:
-    """Read ``"512"`` or ``"384x512"`` (height x width)."""
-    if isinstance(value, str):
-        parts = [int(part) for part in value.lower().split("x")]
-        return parts * 2 if len(parts) == 1 else parts
-    return [value, value] if isinstance(value, int) else value
-
-
-def _fractions(value: Any) -> Any:
-    """Read ``"train=0.9,val=0.1"``."""
-    if isinstance(value, str):
-        return {name.strip(): float(share) for name, share in (part.split("=") for part in value.split(","))}
-    return value
-
-
-def _byte_size(value: Any) -> Any:
-    """Read ``"500MB"`` or ``"1GB"``, powers of ten."""
-    if isinstance(value, str):
-        text = value.strip().upper().removesuffix("B")
-        scale = {"K": 10**3, "M": 10**6, "G": 10**9}.get(text[-1:], 1)
-        return int(float(text[:-1] if scale > 1 else text) * scale)
-    return value
-
-
-def _workers(value: Any) -> Any:
-    """Read ``"auto"`` or a number from 1."""
-    if value == "auto":
-        return value
-    number = int(value) if isinstance(value, str) and value.isdecimal() else value
-    if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ValueError(f"want a number from 1, or 'auto'; got {value!r}")
-    return number
-
-
-Numbers = BeforeValidator(_numbers)
-FourPlanes = Annotated[float | tuple[float, float, float, float], Numbers]
-NumberRange = Annotated[float | tuple[float, float], Numbers]
-Pair = Annotated[tuple[float, float], Numbers]
-Row = tuple[float, float, float]
-Matrix = Annotated[tuple[Row, Row, Row], Numbers]
-Names = Annotated[tuple[str, ...], BeforeValidator(_split_commas)]
 
 
 class ReadConfig(Section):
@@ -84,7 +38,7 @@ class ReadConfig(Section):
     keep: Names = Field(default=(), description="other members that travel along, by extension: txt,json,cls")
     limit: int | None = Field(default=None, gt=0, description="only the first N source images")
     images_per_shard: int = Field(default=1000, gt=0, description="images a virtual shard, for folders and lists")
-    splits: Annotated[dict[str, float], BeforeValidator(_fractions)] = Field(
+    splits: Fractions = Field(
         default={}, description="shares by source image: train=0.9,val=0.05,test=0.05"
     )
 
@@ -112,7 +66,7 @@ class ImageConfig(Section):
         default=None, ge=0, le=1, description="leave out images with a larger share of saturated pixels"
     )
     downscale: float = Field(default=1.0, ge=1, description="area-average by this factor in linear light")
-    crop: Annotated[tuple[int, int], BeforeValidator(_height_width)] | None = Field(
+    crop: HeightWidth | None = Field(
         default=None, description="crop size, 512 or 384x512 (height x width), even; the full image if not given"
     )
     crops: int = Field(default=1, gt=0, description="crops an image")
@@ -172,7 +126,7 @@ class OutputConfig(Section):
     black_level: int = Field(default=512, ge=0, description="black level of the noisy image, DN")
     white_level: int = Field(default=16383, gt=0, description="white level of the noisy image, DN")
     bits: int = Field(default=14, ge=8, le=16, description="bit depth of the noisy image; the clean one has 16")
-    part_size: Annotated[int, BeforeValidator(_byte_size)] = Field(
+    part_size: ByteSize = Field(
         default=1_000_000_000, gt=0, description="start a new part beyond this: 500MB, 1GB"
     )
     srgb: bool = Field(default=False, description="also write the source crop as KEY.srgb.jpg")
@@ -214,7 +168,7 @@ class RunConfig(Section):
     engine: Literal["local", "ray"] = Field(
         default="local", description="processes of this machine (and of torchrun's or srun's ranks), or a Ray cluster"
     )
-    workers: Annotated[int | Literal["auto"], BeforeValidator(_workers)] = Field(
+    workers: Workers = Field(
         default="auto", description="processes, each with its own shards; auto: by cores, memory, GPUs and input"
     )
     gpus_per_worker: float = Field(default=1.0, gt=0, description="GPUs, or the share of one, that each worker gets")

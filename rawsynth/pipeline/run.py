@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 from rawsynth.pipeline import environment
 from rawsynth.pipeline.batching import Batch, batch_views
@@ -24,7 +25,7 @@ from rawsynth.pipeline.flow import Pools, Prefetch, ordered_map
 from rawsynth.pipeline.heap import keep_freed_memory
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import read_shard
-from rawsynth.pipeline.record import ShardRecord
+from rawsynth.pipeline.record import PartRecord, ShardRecord
 from rawsynth.pipeline.stages import MakerWaits, StageClock
 from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer, stored_noisy
 from rawsynth.pipeline.views import ViewMaker
@@ -94,27 +95,9 @@ def run_shard(
             watch(tally.add(batch, len(samples), written))
         with clock.measure("write"):
             parts = writer.finish()
-        record = ShardRecord(
-            shard=shard.name,
-            config_digest=digest,
-            inputs=[[shard.url(f), f.size] for f in shard.files],
-            members=["json", "clean.npy", *stored_noisy(config)]
-            + ["srgb.jpg"] * config.write.srgb,
-            parts=parts,
-            sources=tally.sources,
-            samples=tally.samples,
-            skipped=len(tally.skips),
-            lost=len(tally.errors),
-            errors=tally.errors,
-            skips=tally.skips,
-            environment=environment.describe(config.compute.device),
-            run={
-                "host": platform.node(),
-                "started": started,
-                "seconds": round(time.time() - started, 3),
-                "stages": clock.seconds(),
-            },
-        )
+    seconds = round(time.time() - started, 3)
+    run = {"host": platform.node(), "started": started, "seconds": seconds, "stages": clock.seconds()}
+    record = tally.record(shard, config, digest=digest, parts=parts, run=run)
     record.save(config.output)
     return record
 
@@ -169,3 +152,23 @@ class Tally:
         self.errors += errors
         self.skips += [{"key": s.key, "reason": s.reason} for s in batch.skipped]
         return Progress(batch.sources, samples, len(batch.lost), len(batch.skipped), bytes_written, tuple(errors))
+
+    def record(
+        self, shard: Shard, config: GenerateConfig, *, digest: str, parts: list[PartRecord], run: dict[str, Any]
+    ) -> ShardRecord:
+        """Return the record of the finished shard."""
+        return ShardRecord(
+            shard=shard.name,
+            config_digest=digest,
+            inputs=[[shard.url(f), f.size] for f in shard.files],
+            members=["json", "clean.npy", *stored_noisy(config)] + ["srgb.jpg"] * config.write.srgb,
+            parts=parts,
+            sources=self.sources,
+            samples=self.samples,
+            skipped=len(self.skips),
+            lost=len(self.errors),
+            errors=self.errors,
+            skips=self.skips,
+            environment=environment.describe(config.compute.device),
+            run=run,
+        )

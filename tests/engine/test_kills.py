@@ -40,13 +40,9 @@ pytestmark = [
 
 
 @pytest.fixture
-def series(tmp_path: Path, photo: Callable[..., bytes]) -> Path:
+def series(make_series: Callable[[int], Path]) -> Path:
     """Photographs for thirty shards."""
-    folder = tmp_path / "series"
-    folder.mkdir()
-    for index in range(IMAGES):
-        (folder / f"p{index:02d}.png").write_bytes(photo(index % 24))
-    return folder
+    return make_series(IMAGES)
 
 
 def descendants(pid: int) -> list[int]:

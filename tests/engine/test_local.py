@@ -42,13 +42,9 @@ def hidden(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def series(tmp_path: Path, photo: Callable[..., bytes]) -> Path:
+def series(make_series: Callable[[int], Path]) -> Path:
     """Twelve photographs, six shards."""
-    folder = tmp_path / "series"
-    folder.mkdir()
-    for index in range(12):
-        (folder / f"p{index:02d}.png").write_bytes(photo(index))
-    return folder
+    return make_series(12)
 
 
 # ---- going on ----

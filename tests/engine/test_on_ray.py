@@ -41,13 +41,9 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 @pytest.fixture
-def series(tmp_path: Path, photo: Callable[..., bytes]) -> Path:
+def series(make_series: Callable[[int], Path]) -> Path:
     """Sixteen photographs, eight shards."""
-    folder = tmp_path / "series"
-    folder.mkdir()
-    for index in range(16):
-        (folder / f"p{index:02d}.png").write_bytes(photo(index))
-    return folder
+    return make_series(16)
 
 
 def config(source: Path, output: Path, **run: Any) -> GenerateConfig:

@@ -53,13 +53,9 @@ def start(source: Path, corpus: Path, rank: int, world: int) -> subprocess.Popen
 
 
 @pytest.fixture
-def series(tmp_path: Path, photo: Callable[..., bytes]) -> Path:
+def series(make_series: Callable[[int], Path]) -> Path:
     """Ten photographs, five shards."""
-    folder = tmp_path / "series"
-    folder.mkdir()
-    for index in range(10):
-        (folder / f"p{index:02d}.png").write_bytes(photo(index))
-    return folder
+    return make_series(10)
 
 
 def test_three_ranks_make_what_one_process_makes(

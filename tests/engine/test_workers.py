@@ -55,13 +55,9 @@ if __name__ == "__main__":
 
 
 @pytest.fixture
-def series(tmp_path: Path, photo: Callable[..., bytes]) -> Path:
+def series(make_series: Callable[[int], Path]) -> Path:
     """Ten photographs, five shards."""
-    folder = tmp_path / "series"
-    folder.mkdir()
-    for index in range(10):
-        (folder / f"p{index:02d}.png").write_bytes(photo(index))
-    return folder
+    return make_series(10)
 
 
 @pytest.fixture
