@@ -136,7 +136,7 @@ class JsonLog(Observer):
 def summarize(summary: Summary) -> str:
     """Say in words what came of a run."""
     if summary.planned_only:
-        return f"{summary.output}: the plan has {summary.shards} shards, {summary.done} of them done; nothing was made"
+        return f"{summary.output}: {summary.done} of {summary.shards} planned shards are done; nothing was made"
     lines = [
         f"{summary.output}: {summary.samples} samples from {summary.sources} images in {summary.done} of "
         f"{summary.shards} shards, {summary.bytes / 1e6:.1f} MB"

@@ -8,6 +8,7 @@ from functools import partial
 from rawsynth import storage
 from rawsynth.engine.corpus_run import CorpusRun
 from rawsynth.engine.observer import Observer
+from rawsynth.engine.on_ray import run_on_ray
 from rawsynth.engine.opening import open_run
 from rawsynth.engine.ranks import Rank, current_rank
 from rawsynth.engine.resources import threads_of_each, worker_count
@@ -41,13 +42,12 @@ def generate(config: GenerateConfig, observer: Observer | None = None) -> Summar
     if on_ray and rank.several:
         raise UsageError(f"{rank.world} ranks and --engine ray: start one process, Ray has its own machines.")
     with open_run(config, observer, rank) as run:
-        observer.start(run.dataset, tuple(run.todo))
-        if on_ray and not config.run.plan_only:
-            from rawsynth.engine.on_ray import run_on_ray
-
-            run_on_ray(run)
-        elif not config.run.plan_only:
-            run_locally(run, rank)
+        if not config.run.plan_only:
+            observer.start(run.dataset, tuple(run.todo))
+            if on_ray:
+                run_on_ray(run)
+            else:
+                run_locally(run, rank)
     if config.run.summary is not None:
         text = json.dumps(run.summary.to_json(), indent=1) + "\n"
         storage.write_atomic(config.run.summary, text.encode())

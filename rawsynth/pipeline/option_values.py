@@ -53,7 +53,7 @@ def workers_asked(value: Any) -> Any:
         return value
     number = int(value) if isinstance(value, str) and value.isdecimal() else value
     if not isinstance(number, int) or isinstance(number, bool) or number < 1:
-        raise ValueError(f"want a number from 1, or 'auto'; got {value!r}")
+        raise ValueError("want a number from 1, or 'auto'")
     return number
 
 

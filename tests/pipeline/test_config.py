@@ -124,7 +124,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"write": {"part_size": 0}}, "write.part_size"),
     ({"compute": {"dtype": "int8"}}, "compute.dtype.*float32"),
     ({"run": {"threads": 0}}, "run.threads"),
-    ({"run": {"workers": 0}}, "run.workers.*from 1, or 'auto'; got 0"),
+    ({"run": {"workers": 0}}, "run.workers.*from 1, or 'auto' .got 0."),
     ({"run": {"workers": "many"}}, "run.workers.*got 'many'"),
     ({"run": {"engine": "spark"}}, "run.engine.*'local' or 'ray'"),
     ({"seed": "nine"}, "seed.*'nine'"),
