@@ -27,6 +27,7 @@ from rawsynth import storage
 from rawsynth.errors import InputAccessError, UsageError
 from rawsynth.registry import pick
 
+_LONGEST_NAME = 60
 FORMAT = "rawsynth-weights/1"
 SUFFIX = ".safetensors"
 PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar")
@@ -144,7 +145,7 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
     stated = _metadata(data, name)
     kind = stated.get("format")
     if kind != FORMAT:
-        shown = None if kind is None else kind[:60]
+        shown = None if kind is None else kind[:_LONGEST_NAME]
         raise UsageError(
             f"{name}: a safetensors file, but its format is {shown!r}, not {FORMAT!r}. "
             "Give one that `rawsynth train` or .save() wrote."
@@ -154,6 +155,8 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
         architecture, wanted = stated["architecture"], stated["sha256"]
         if not isinstance(config, dict):
             raise TypeError(f"config is {type(config).__name__}")
+        if len(architecture) > _LONGEST_NAME:
+            raise ValueError(f"architecture is a name of {len(architecture)} characters")
         tensors = load_tensors(data)
     except (SafetensorError, RuntimeError, KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{name}: damaged: {one_line(error)}; get it again.") from error
