@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Collection, Iterator, Sequence
 
 from rawsynth import storage
 from rawsynth.corpus.records import is_gone, read_failure, read_many
 from rawsynth.errors import CorpusError, InputAccessError
 from rawsynth.pipeline.record import FAILURE_FOLDER, RECORD_FOLDER, failure_url
-
-# As storage.AtomicFile names what it has not committed yet.
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{12}\.tmp")
 
 
 def altered_text(url: str) -> str | None:
@@ -54,7 +50,7 @@ def find_strays(files: Sequence[str], parts: Collection[str], planned: Collectio
     """Yield tars, records and temporary files that belong to nothing; other files are the user's own."""
     for path in files:
         name = path.rpartition("/")[2]
-        if _TEMPORARY.fullmatch(name):
+        if storage.is_temporary(name):
             yield f"{path}: left by a run that was killed; the next run removes it, unless one is writing it now"
         elif name.startswith("."):
             continue

@@ -2,7 +2,7 @@
 
 from rawsynth.storage.atomic import AtomicFile, write_atomic
 from rawsynth.storage.files_ahead import FilesAhead
-from rawsynth.storage.folders import prepare_folder, remove, remove_stale
+from rawsynth.storage.folders import is_temporary, prepare_folder, remove, remove_stale
 from rawsynth.storage.listing import exists, glob, is_folder, list_names, size, walk_files
 from rawsynth.storage.ranges import read_range
 from rawsynth.storage.retrying import retry
@@ -20,6 +20,7 @@ __all__ = [
     "glob",
     "is_folder",
     "is_local",
+    "is_temporary",
     "join",
     "list_names",
     "open_read",

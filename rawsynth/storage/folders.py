@@ -56,5 +56,10 @@ def remove_stale(folder: str) -> None:
     fs, path = resolve(folder)
     if isinstance(fs, LocalFileSystem):
         for leftover in Path(path).rglob(".*.tmp"):
-            if _TEMPORARY.fullmatch(leftover.name):
+            if is_temporary(leftover.name):
                 leftover.unlink(missing_ok=True)
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file has the name of one that was being written and not committed."""
+    return _TEMPORARY.fullmatch(name) is not None
