@@ -1,6 +1,6 @@
 """Reverse ISPs: one file each, listed in :data:`METHODS`."""
 
-from rawsynth.methods.base import ReverseMethod
+from rawsynth.methods.base import MethodFacts, ReverseMethod
 from rawsynth.methods.learned import LearnedMethod
 from rawsynth.methods.rst_isp_net import RstIspNet
 from rawsynth.methods.rst_isp_net_small import RstIspNetSmall
@@ -15,4 +15,4 @@ METHODS: dict[str, type[ReverseMethod]] = {
 DEFAULT_METHOD = RstIspNetSmall.name
 """What makes RAW where nothing is said."""
 
-__all__ = ["DEFAULT_METHOD", "METHODS", "LearnedMethod", "ReverseMethod"]
+__all__ = ["DEFAULT_METHOD", "METHODS", "LearnedMethod", "MethodFacts", "ReverseMethod"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from os import PathLike
 from typing import Any, ClassVar, Self
 
@@ -16,11 +17,27 @@ from rawsynth.errors import UsageError
 MethodParams = Mapping[str, Any]
 
 
+@dataclass(frozen=True, kw_only=True)
+class MethodFacts:
+    """What a list of methods says about one.
+
+    Attributes:
+        summary: what it does, in a few words.
+        source: where it was published.
+        licence: of the original's code and weights; what is here was written anew, under this project's licence.
+    """
+
+    summary: str
+    source: str
+    licence: str
+
+
 class ReverseMethod(nn.Module, ABC):
     """Turn sRGB batches into clean packed RAW. Everything random is in the parameters.
 
     Attributes:
         name: key in the table of methods.
+        facts: what a list of methods says about it.
         version: changes whenever the same parameters would give another RAW.
         takes_color: whether the caller may choose colour and exposure; else they are those of the weights.
         reads_style: whether a style is read from the image, or from the frame that it is a crop of.
@@ -29,6 +46,7 @@ class ReverseMethod(nn.Module, ABC):
     """
 
     name: ClassVar[str]
+    facts: ClassVar[MethodFacts]
     version: str
     takes_color: ClassVar[bool] = True
     reads_style: ClassVar[bool] = False

@@ -25,6 +25,7 @@ from torch import Tensor, nn, ones, zeros
 from torch.nn import functional as F
 
 from rawsynth.errors import UsageError
+from rawsynth.methods.base import MethodFacts
 from rawsynth.methods.learned import LearnedMethod, StyledNetwork
 from rawsynth.methods.rst_isp_layers import (
     SLOPE,
@@ -221,6 +222,11 @@ class RstIspNet(LearnedMethod):
     """RST-ISP-Net as a reverse ISP: the RAW of the camera that its weights were trained on."""
 
     name: ClassVar[str] = "rst_isp_net"
+    facts: ClassVar[MethodFacts] = MethodFacts(
+        summary="the ISP removed as a style, by AdaIN from Gram matrices; RAW of the camera that it was trained on",
+        source="Kinli et al., Reversing Image Signal Processors by Reverse Style Transferring, ECCV Workshops 2022",
+        licence="none stated",
+    )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "s7": {"variant": "s7"},
         "p20": {"variant": "p20"},

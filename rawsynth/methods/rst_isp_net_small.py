@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from rawsynth.methods.base import MethodFacts
 from rawsynth.methods.global_inverse import GlobalInverse, expand
 from rawsynth.methods.learned import reflect_pad
 from rawsynth.methods.local_residual import LocalResidual, join_sites, split_sites
@@ -128,5 +129,10 @@ class RstIspNetSmall(SceneLinearMethod):
     """The small network as a reverse ISP; its weights come with the package."""
 
     name: ClassVar[str] = "rst_isp_net_small"
+    facts: ClassVar[MethodFacts] = MethodFacts(
+        summary="scene-linear light estimated from any photograph, then physics for any camera",
+        source="this project, after Kinli et al. 2022; docs/rst-isp-net-small.md",
+        licence="this project's own",
+    )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     network_class: ClassVar[type[nn.Module]] = SceneLinearNet

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rawsynth.errors import UsageError
-from rawsynth.methods.base import MethodParams, ReverseMethod
+from rawsynth.methods.base import MethodFacts, MethodParams, ReverseMethod
 from rawsynth.methods.site_sampling import sample_sites
 from rawsynth.raw.cfa import color_indices
 from rawsynth.raw.colorimetry import XYZ_FROM_SRGB
@@ -105,6 +105,11 @@ class Unprocess(ReverseMethod):
     """Brooks et al.'s unprocessing; needs no weights."""
 
     name: ClassVar[str] = "unprocess"
+    facts: ClassVar[MethodFacts] = MethodFacts(
+        summary="a generic ISP undone by formula, with random colour and exposure",
+        source="Brooks et al., Unprocessing Images for Learned Raw Denoising, CVPR 2019",
+        licence="Apache-2.0",
+    )
     version = "1"
     ignores_batch: ClassVar[bool] = True
 
