@@ -1,6 +1,7 @@
 """The whole pipeline against a null pipeline: what synthesis costs beside decoding and writing.
 
     python benchmarks/bench_pipeline.py
+    python benchmarks/bench_pipeline.py --processes 2     # one thread each, as `generate --workers 2` has them
 
 Input: 504x504 JPEG tiles of the real photographs that scikit-image ships. The null pipeline is the same code with the
 synthesis replaced by ready arrays of the same size: it decodes, encodes, checksums and writes, no transform. Runs
@@ -10,6 +11,7 @@ alternate in one process; the table gives medians. Peak memory is that of fresh 
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import shutil
 import statistics
 import subprocess
@@ -18,7 +20,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -74,11 +76,11 @@ def configure(root: Path, images: Path, compiled: bool) -> GenerateConfig:
     )
 
 
-def seconds_a_shard(config: GenerateConfig, synthesizer: object) -> float:
-    """Make the corpus's one shard and return the time it takes."""
+def seconds_a_shard(config: GenerateConfig, synthesizer: object, cores: int | None = None) -> float:
+    """Make the corpus's one shard and return the time it takes; on all cores if none are stated."""
     shutil.rmtree(config.output, ignore_errors=True)
     shard = open_dataset(config, print).shards[0]
-    cores = available_cores()
+    cores = cores or available_cores()
     started = time.perf_counter()
     with torch_threads(cores if config.compute.compile == "on" else 1):
         run_shard(shard, config, synthesizer, digest="", threads=cores)  # type: ignore[arg-type]
@@ -142,9 +144,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--images", type=int, default=240)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--processes", type=int, default=1, help="share the cores; each makes a shard of --images")
     args = parser.parse_args()
     root = Path(tempfile.mkdtemp(prefix="rawsynth-bench-"))
     try:
+        if args.processes > 1:
+            measure_processes(root, args.images, args.rounds, args.processes)
+            return
         measure_speed(root, args.images, args.rounds)
         print("\nresident memory of a fresh process, MB")
         for count in (100, 1000):
@@ -155,25 +161,66 @@ def main() -> None:
         shutil.rmtree(root)
 
 
+def variants(root: Path, images: Path) -> dict[str, tuple[GenerateConfig, object]]:
+    """Return what is compared: configuration and synthesizer by name."""
+    eager, compiled = (configure(root / name, images / "in", name == "compiled") for name in ("eager", "compiled"))
+    null = configure(root / "null", images / "in", False)
+    return {"null": (null, NullSynthesizer()), "eager": (eager, Synthesizer(eager)),
+            "compiled": (compiled, Synthesizer(compiled))}  # fmt: skip
+
+
+def print_ratios(times: dict[str, list[float]], images: int) -> None:
+    """Print the rate of each variant and its share of null's, round by round."""
+    for name, values in times.items():
+        ratios = sorted(n / t for n, t in zip(times["null"], values, strict=True))
+        spread = f"({ratios[0]:.2f}-{ratios[-1]:.2f})"
+        rate = images / statistics.median(values)
+        print(f"{name:10} {rate:7.1f} images/s   {statistics.median(ratios):.2f} of null {spread}")
+
+
+def measure_processes(root: Path, images: int, rounds: int, processes: int) -> None:
+    """Print rates and ratios of processes of one thread that work side by side; a round takes as long as the last."""
+    make_tiles(root / "in", images)
+    context = multiprocessing.get_context("spawn")
+    barrier, queue = context.Barrier(processes), context.SimpleQueue()
+    workers = [context.Process(target=_work, args=(root, k, rounds, barrier, queue)) for k in range(processes)]
+    for worker in workers:
+        worker.start()
+    each: list[dict[str, list[float]]] = [queue.get() for _ in workers]
+    for worker in workers:
+        worker.join()
+    times = {name: [max(rounds) for rounds in zip(*(one[name] for one in each), strict=True)] for name in each[0]}
+    print(f"torch {torch.__version__}, {processes} processes of one thread, {images} JPEG tiles of {SIDE}x{SIDE} each, "
+          f"{rounds} times")  # fmt: skip
+    print_ratios(times, processes * images)
+
+
+def _work(root: Path, number: int, rounds: int, barrier: Any, queue: Any) -> None:
+    torch.set_num_threads(1)
+    runs = variants(root / str(number), root)
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for round_number in range(rounds + 1):
+        for name, (config, synthesizer) in runs.items():
+            barrier.wait()
+            seconds = seconds_a_shard(config, synthesizer, cores=1)
+            # The first round compiles and warms up.
+            times[name] += [seconds] * (round_number > 0)
+    queue.put(times)
+
+
 def measure_speed(root: Path, images: int, rounds: int) -> None:
     """Print rates, ratios, the single stages and memory."""
     make_tiles(root / "in", images)
-    eager, compiled = (configure(root / name, root / "in", name == "compiled") for name in ("eager", "compiled"))
-    null = configure(root / "null", root / "in", False)
-    runs = {"null": (null, NullSynthesizer()), "eager": (eager, Synthesizer(eager))}
-    runs["compiled"] = (compiled, Synthesizer(compiled))
+    runs = variants(root, root)
     for config, synthesizer in runs.values():
         seconds_a_shard(config, synthesizer)
     times: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
         for name, (config, synthesizer) in runs.items():
             times[name].append(seconds_a_shard(config, synthesizer))
-    rates = {name: images / statistics.median(values) for name, values in times.items()}
     print(f"torch {torch.__version__}, {available_cores()} cores, {images} JPEG tiles of {SIDE}x{SIDE}, {rounds} times")
-    for name, rate in rates.items():
-        ratios = sorted(n / t for n, t in zip(times["null"], times[name], strict=True))
-        spread = f"({ratios[0]:.2f}-{ratios[-1]:.2f})"
-        print(f"{name:10} {rate:7.1f} images/s   {statistics.median(ratios):.2f} of null {spread}")
+    print_ratios(times, images)
+    compiled = runs["compiled"][0]
     print("\none core, ms an image, compiled")
     with torch_threads(1):
         single = Synthesizer(compiled)
