@@ -102,10 +102,10 @@ def _corpus_facts(corpus: str) -> dict[str, str]:
     dataset = None if corpus.endswith(".tar") else Dataset.load(corpus)
     if dataset is None:
         return {}
-    config = dataset.config
+    config, shards = dataset.config, len(dataset.shards)
     return {
         "made by": f"{config.method.method}, noise {config.noise.noise}, seed {config.seed}",
-        "plan": f"{len(dataset.shards)} shards, configuration {dataset.digest[:12]}",
+        "plan": f"{shards} shard{'s' * (shards != 1)}, configuration {dataset.digest[:12]}",
     }
 
 

@@ -17,7 +17,7 @@ from rawsynth.corpus.noise_check import PlaneCheck, ratio_of
 from rawsynth.raw.cfa import plane_names
 
 _WIDTH, _HEIGHT = 460, 260
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 14, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 72, 12, 14, 40
 _TICKS = 5
 _HISTOGRAM_BINS = 96
 

@@ -56,6 +56,7 @@
     const v = byKey ? 0.5 : (event.clientY - box.top) / box.height;
     scale = 4;
     dialog.showModal();
+    pane.focus();
     await show(button);
     pane.scrollLeft = u * image.offsetWidth - pane.clientWidth / 2;
     pane.scrollTop = v * image.offsetHeight - pane.clientHeight / 2;
