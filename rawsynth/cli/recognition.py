@@ -134,7 +134,7 @@ def _tar(url: str) -> Facts:
                 samples, last = samples + 1, sample.key
                 first = first or sample
                 ours = ours or {"clean.npy", "json"} <= sample.members.keys()
-                extensions.update(sample.members)
+                extensions.update(sample.members.keys())
     except CorpusError as error:
         raise CorpusError(f"{url}: {error}.") from error
     facts: Facts = {"kind": "a tar part of a corpus" if ours else "a tar shard of WebDataset samples"}
@@ -160,7 +160,8 @@ def _json(url: str) -> Facts:
             body[name] = _first(body[name])
         return {"kind": "the record of a finished shard", **body}
     if {"seal", "cause", "shard"} <= names:
-        return {"kind": "why a shard could not be made", **vars(ShardFailure.from_json(read_sealed(url), url))}
+        failure = vars(ShardFailure.from_json(read_sealed(url), url))
+        return {**failure, "fault of": failure["kind"], "kind": "why a shard could not be made"}
     if {"seal", "byte_fields", "shards"} <= names:
         body = read_sealed(url)
         kept = {name: body[name] for name in ("format", "config_digest", "input", "byte_fields", "environment")}

@@ -33,9 +33,9 @@
   async function show(button) {
     image.src = button.querySelector("img").src;
     image.alt = button.querySelector("img").alt;
+    for (const other of views.children) other.setAttribute("aria-pressed", String(other.source === button));
     await image.decode();
     resize();
-    for (const other of views.children) other.setAttribute("aria-pressed", String(other.source === button));
   }
 
   async function open(button, event) {
