@@ -122,6 +122,8 @@ def _facts(dataset: Dataset, counts: CardCounts) -> dict[str, object]:
     method, noise, write, image = config.method, config.noise, config.write, config.image
     # Of a camera file its name alone: a card is published, and where the file lay is nobody's concern.
     cameras = [None if name is None else name.rpartition("/")[2] for name in (method.camera, noise.noise_camera)]
+    style = None if method.style is None else method.style.rpartition("/")[2]
+    color = {"camera": cameras[0], "style": style, "CCT": method.cct, "CFA": method.cfa}
     laws = {"camera": cameras[1], "ISO": noise.iso, "S": noise.shot, "O": noise.read}
     crop = "none" if image.crop is None else "{}x{}".format(*image.crop)
     return {
@@ -130,7 +132,7 @@ def _facts(dataset: Dataset, counts: CardCounts) -> dict[str, object]:
         "shards": f"{len(dataset.shards):,}, {counts.bytes / 1e6:,.1f} MB",
         "splits": _listed(config.read.splits) or "none",
         "images": _listed({"downscale": image.downscale, "crop": crop, "crops an image": image.crops}),
-        "reverse ISP": _listed({"": method.method, "camera": cameras[0], "CCT": method.cct, "CFA": method.cfa}),
+        "reverse ISP": _listed({"": method.method, **color}),
         "noise": _listed({"": noise.noise, **laws, "realizations": noise.realizations}),
         "levels": f"black {write.black_level}, white {write.white_level}, {write.bits} bits; clean 0 to 65535",
         "members": ", ".join(["json", "clean.npy", *stored_noisy(config)] + ["srgb.jpg"] * write.srgb),

@@ -91,8 +91,15 @@ def test_patterns_take_each_split_s_tars_alone() -> None:
     assert not any(matcher.search(name) for name in ("x-val-00-train-00.tar", "x-train-00.tar", "x-val-1.tar"))
 
 
-@pytest.mark.parametrize("options", [{}, {"read": {"splits": {"train": 0.5, "val": 0.5}}},
-                                     {"method": {"camera": "random"}, "noise": {"noise": "physics"}}], ids=str)  # fmt: skip
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"read": {"splits": {"train": 0.5, "val": 0.5}}},
+        {"method": {"camera": "random"}, "noise": {"noise": "physics"}},
+    ],
+    ids=str,
+)
 def test_hugging_face_datasets_reads_it(
     photos: Path, tmp_path: Path, make_corpus: Make, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
 ) -> None:
