@@ -45,8 +45,8 @@ class DecodedPair:
     @property
     def levels(self) -> Levels:
         """Levels of the noisy image, of the clean one where that is all."""
-        return Levels(**(self.meta["clean"]["levels"] if self.noisy is None or self.entry is None
-                         else self.entry["levels"]))
+        stored = self.meta["clean"] if self.noisy is None or self.entry is None else self.entry
+        return Levels(**stored["levels"])
 
 
 def decode_pair(sample: Picked) -> DecodedPair:

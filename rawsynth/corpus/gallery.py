@@ -82,11 +82,15 @@ def write_gallery(
     if shown.rows:
         summary.sheet = storage.join(output, SHEET_FILE)
         storage.write_atomic(summary.sheet, encode_png(compose(shown.rows, _SHEET_PX)))
-    title = f"{corpus.rstrip('/').rpartition('/')[2] or corpus}: {len(shown.blocks)} samples"
-    facts = {"corpus": corpus, **_corpus_facts(corpus), **shown.facts()}
-    page = gallery_html(title, notes=shown.notes(), facts=facts, samples=shown.blocks, damaged=shown.damaged)
+    page = _page(corpus, shown)
     storage.write_atomic(summary.page, page.encode("utf-8", "backslashreplace"))
     return summary
+
+
+def _page(corpus: str, shown: _Shown) -> str:
+    title = f"{corpus.rstrip('/').rpartition('/')[2] or corpus}: {len(shown.blocks)} samples"
+    facts = {"corpus": corpus, **_corpus_facts(corpus), **shown.facts()}
+    return gallery_html(title, notes=shown.notes(), facts=facts, samples=shown.blocks, damaged=shown.damaged)
 
 
 def _check(limit: int, keys: Sequence[str] | None, window: int, gain: float | None) -> None:
