@@ -5,16 +5,32 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib import util
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from rawsynth.engine.local import generate
+from rawsynth.pipeline.config import build_config
+
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-def run_example(name: str, *arguments: str) -> str:
-    command = [sys.executable, str(EXAMPLES / name), *arguments]
+# A torchvision whose compiled operators do not load beside this torch needs their schemas before it is imported.
+_SCHEMAS = """
+import runpy, sys, torch
+library = torch.library.Library("torchvision", "FRAGMENT")
+for name in ("nms", "qnms"):
+    if not hasattr(torch.ops.torchvision, name):
+        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def run_example(name: str, *arguments: str, before: tuple[str, ...] = ()) -> str:
+    command = [sys.executable, *before, str(EXAMPLES / name), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -60,3 +76,41 @@ def test_fit_style(tmp_path: Path) -> None:
     own, fitted = (float(figure) for figure in re.findall(r"([\d.]+) dB with its exposure fitted", out))
     assert fitted > own + 2
     assert (tmp_path / "mycam.safetensors").stat().st_size < 10_000
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(util.find_spec("torchvision") is None, reason="torchvision is not installed")
+def test_torchvision() -> None:
+    out = run_example("09_torchvision.py", before=("-c", _SCHEMAS))
+    assert "from the workers: RawImage (4, 4, 64, 64)" in out
+    assert "compiled equals eager: True" in out
+
+
+@pytest.mark.slow
+def test_kornia() -> None:
+    out = run_example("10_kornia.py")
+    decibels = [float(figure) for figure in re.findall(r"([\d.]+) dB", out)]
+    assert len(decibels) == 3 and decibels == sorted(decibels, reverse=True)
+
+
+@pytest.fixture
+def crops(tmp_path: Path, photos: Path) -> Path:
+    """A corpus of equal crops."""
+    choices = {"method": {"method": "unprocess"}, "image": {"crop": 32, "crops": 4}}
+    generate(build_config({"input": str(photos), "output": str(tmp_path / "corpus"), **choices}))
+    return tmp_path / "corpus"
+
+
+@pytest.mark.slow
+def test_pytorch(crops: Path) -> None:
+    out = run_example("11_pytorch.py", str(crops))
+    assert "20 pairs by number: (8, 4, 16, 16)" in out and "the tars alone give the same: True" in out
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(util.find_spec("datasets") is None, reason="Hugging Face datasets is not installed")
+def test_hugging_face(crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
+    out = run_example("12_hugging_face.py", str(crops))
+    assert "clean.npy (4, 16, 16)" in out and "noisy.npy (4, 16, 16)" in out and "20 samples" in out

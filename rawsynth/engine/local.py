@@ -6,6 +6,7 @@ import json
 from functools import partial
 
 from rawsynth import storage
+from rawsynth.engine.card import finish_card
 from rawsynth.engine.corpus_run import CorpusRun
 from rawsynth.engine.observer import Observer
 from rawsynth.engine.on_ray import run_on_ray
@@ -48,6 +49,7 @@ def generate(config: GenerateConfig, observer: Observer | None = None) -> Summar
                 run_on_ray(run)
             else:
                 run_locally(run, rank)
+            finish_card(run, rank)
     if config.run.summary is not None:
         text = json.dumps(run.summary.to_json(), indent=1) + "\n"
         storage.write_atomic(config.run.summary, text.encode())

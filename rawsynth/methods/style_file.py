@@ -197,6 +197,20 @@ def load_style(url: str | PathLike[str]) -> FittedStyle:
     return fitted
 
 
+def is_style(url: str) -> bool:
+    """Whether a safetensors file states that it is a style; the file itself is checked by :func:`load_style` alone.
+
+    Raises:
+        InputAccessError: it cannot be read.
+    """
+    if storage.size(url) > _LARGEST_BYTES:
+        return False
+    try:
+        return _stated_by(storage.read_bytes(url)) is not None
+    except (struct.error, LookupError, ArithmeticError, ValueError, TypeError, AttributeError, RecursionError):
+        return False
+
+
 def _stated_by(data: bytes) -> dict[str, Any] | None:
     """Return what the header states of a style; safetensors has found it whole before."""
     (length,) = struct.unpack("<Q", data[:8])

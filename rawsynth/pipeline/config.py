@@ -163,7 +163,7 @@ class ComputeConfig(Section):
 
 
 class RunConfig(Section):
-    """How this run behaves; nothing here changes a byte of the corpus."""
+    """How this run behaves; nothing here changes a byte of the samples."""
 
     engine: Literal["local", "ray"] = Field(
         default="local", description="processes of this machine (and of torchrun's or srun's ranks), or a Ray cluster"
@@ -183,6 +183,11 @@ class RunConfig(Section):
     max_errors: int | None = Field(default=None, ge=0, description="stop and exit with 1 past this many lost images")
     retry_errors: bool = Field(default=False, description="run shards again that lost images")
     extend: bool = Field(default=False, description="take up files that were added to the input since")
+    license: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9.+-]{1,60}$",
+        description="of the corpus, for its README.md: cc-by-4.0, ...; as stated before, or 'other', if not given",
+    )
     overwrite: bool = Field(default=False, description="delete a corpus of another configuration first")
     dry_run: bool = Field(default=False, description="say what would be written, and stop")
     quiet: bool = Field(default=False, description="no progress bar")

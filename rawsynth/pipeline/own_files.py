@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from rawsynth import storage
 from rawsynth.errors import CorpusError, UsageError
+from rawsynth.pipeline.card_file import CARD_FILE, holds_own_card
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.record import FAILURE_FOLDER, RECORD_FOLDER, ShardRecord
 from rawsynth.storage.sealed import read_sealed
@@ -42,8 +43,9 @@ def refuse_foreign_files(output: str) -> None:
 
 
 def _recorded_files(output: str, files: list[str]) -> set[str]:
-    """Files of a corpus that has lost its plan: sound records, the parts that they name, sound failures, an index."""
-    own = {path for path in files if _is_index(output, path)}
+    """Files of a corpus that has lost its plan: sound records, the parts that they name, sound failures, an index, an
+    unedited dataset card."""
+    own = {path for path in files if _is_index(output, path) or path == CARD_FILE and holds_own_card(output)}
     for path in files:
         if path.startswith((f"{RECORD_FOLDER}/", f"{FAILURE_FOLDER}/")) and path.endswith(".json"):
             url = storage.join(output, path)
@@ -73,6 +75,7 @@ def remove_corpus(output: str, shards: Iterable[Shard], splits: Iterable[str]) -
     parts = [p for p in files if (match := re.fullmatch(r"(.+)-\d{2,}\.tar", p)) and match[1] in names]
     failures = [p for p in files if p.startswith(f"{FAILURE_FOLDER}/") and p[len(FAILURE_FOLDER) + 1 : -5] in names]
     indexes = [p for p in files if _is_index(output, p)]
-    for path in [*indexes, *records, *parts, *failures]:
+    cards = [p for p in files if p == CARD_FILE and holds_own_card(output)]
+    for path in [*indexes, *cards, *records, *parts, *failures]:
         storage.remove(storage.join(output, path))
     storage.remove(storage.join(output, DATASET_FILE))

@@ -21,7 +21,7 @@ class RawImage:
     """RAW image or batch.
 
     Behaves as a batch does elsewhere in PyTorch: ``.to(...)``, ``.pin_memory()``, indexing, iteration, :meth:`stack`,
-    ``DataLoader`` collation, and a pytree whose leaves are its tensors.
+    ``DataLoader`` collation, and a pytree whose leaves are its tensors. Notebooks show it rendered.
 
     Attributes:
         packed: ``(..., 4, h, w)`` float, black 0, white 1, planes in the CFA's reading order; values below 0 are noise
@@ -124,6 +124,13 @@ class RawImage:
 
     def __iter__(self) -> Iterator[RawImage]:
         return (self[i] for i in range(len(self)))
+
+    def _repr_png_(self) -> bytes | None:
+        """Return what Jupyter shows: the image rendered, or the first of a batch in a strip, in bounded size."""
+        # Imported here: it stands on this module, and only notebooks need it.
+        from rawsynth.raw.display import encode_shown
+
+        return encode_shown(self)
 
     def _need_batch(self) -> None:
         if not self.is_batched:

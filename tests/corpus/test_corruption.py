@@ -33,7 +33,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory, make_corpus: Make, photo: Cal
 def corruptions(corpus: Path, count: int, seed: int) -> Iterator[tuple[Path, int]]:
     """Change one byte of one file at a time; half of the time one bit of it."""
     rng = random.Random(seed)
-    files = sorted(path for path in corpus.rglob("*") if path.is_file())
+    # The card is a text for its owner to edit: a change makes it the owner's.
+    files = sorted(path for path in corpus.rglob("*") if path.is_file() and path.name != "README.md")
     for _ in range(count):
         path = rng.choice(files)
         content = path.read_bytes()
@@ -56,7 +57,7 @@ def is_found(corpus: Path) -> bool:
 def test_any_changed_byte_of_any_file_is_found(tiny: Path, tmp_path: Path, count: int) -> None:
     corpus = Path(shutil.copytree(tiny, tmp_path / "corpus"))
     kinds = {path.suffix for path in corpus.rglob("*") if path.is_file()}
-    assert kinds == {".tar", ".json", ".jsonl"}
+    assert kinds == {".tar", ".json", ".jsonl", ".md"}
     missed = [(path.name, at) for path, at in corruptions(corpus, count, seed=count) if not is_found(corpus)]
     assert missed == []
     assert rawsynth.verify(str(corpus)).ok
