@@ -27,7 +27,7 @@ from rawsynth.pipeline.option_values import (
     Workers,
 )
 from rawsynth.pipeline.sections import Section, validated
-from rawsynth.raw.levels import Levels
+from rawsynth.raw.levels import DEFAULT_LEVELS, Levels
 
 FORMAT_VERSION = 1
 
@@ -123,9 +123,15 @@ class NoiseConfig(Section):
 class OutputConfig(Section):
     """What is written."""
 
-    black_level: int = Field(default=512, ge=0, description="black level of the noisy image, DN")
-    white_level: int = Field(default=16383, gt=0, description="white level of the noisy image, DN")
-    bits: int = Field(default=14, ge=8, le=16, description="bit depth of the noisy image; the clean one has 16")
+    black_level: int = Field(
+        default=DEFAULT_LEVELS.black_level, ge=0, description="black level of the noisy image, DN"
+    )
+    white_level: int = Field(
+        default=DEFAULT_LEVELS.white_level, gt=0, description="white level of the noisy image, DN"
+    )
+    bits: int = Field(
+        default=DEFAULT_LEVELS.bits, ge=8, le=16, description="bit depth of the noisy image; the clean one has 16"
+    )
     part_size: ByteSize = Field(
         default=1_000_000_000, gt=0, description="start a new part beyond this: 500MB, 1GB"
     )
