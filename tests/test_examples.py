@@ -60,3 +60,11 @@ def test_fit_style(tmp_path: Path) -> None:
     own, fitted = (float(figure) for figure in re.findall(r"([\d.]+) dB with its exposure fitted", out))
     assert fitted > own + 2
     assert (tmp_path / "mycam.safetensors").stat().st_size < 10_000
+
+
+@pytest.mark.slow
+def test_export_dng(tmp_path: Path) -> None:
+    out = run_example("08_export_dng.py", str(tmp_path))
+    assert "6 DNG files" in out and ", 0 samples lost" in out
+    assert out.count("256x256, the corpus's pixels: True") == 3
+    assert len(list((tmp_path / "developed").glob("*.png"))) == 3

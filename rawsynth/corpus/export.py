@@ -156,7 +156,7 @@ def _jobs(corpus: str, records: Iterable[ShardRecord], missing: set[str]) -> Ite
             if count != part.samples:
                 yield part.name, f"{count} samples, its record says {part.samples}; run rawsynth verify"
         except CorpusError as error:
-            yield part.name, f"{error}; {part.samples - count} of its samples are out of reach. Run rawsynth verify"
+            yield part.name, f"{error}; {count} of {part.samples} samples found. Run rawsynth verify"
 
 
 @dataclass(frozen=True)

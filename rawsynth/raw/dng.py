@@ -31,7 +31,7 @@ from rawsynth.raw.tiff import EXIF_DIRECTORY, SUB_DIRECTORIES, Directory, Field,
 from rawsynth.versions import package_versions
 
 MADE_BY = "rawsynth"
-"""Make of what is no camera's, and the mark in UniqueCameraModel of what is."""
+"""Make of the files, and the mark in UniqueCameraModel."""
 
 _DESCRIPTION, _ORIENTATION, _SOFTWARE = 270, 274, 305
 _D65 = 21
@@ -100,8 +100,8 @@ def encode_dng(
 
 
 def _camera_tags(metadata: RawMetadata, orientation: int, description: str | None) -> dict[int, Field]:
-    make, model = _camera_names(metadata)
-    unique = f"{make} {model} ({MADE_BY})" if make != MADE_BY else f"{MADE_BY} {model}"
+    # The real make would tell converters to take that camera's own black level (RawTherapee does) for that of the file.
+    model = metadata.camera or f"synthetic RAW by {metadata.method or 'unknown means'}"
     red, blue = (float(gain) for gain in metadata.white_balance)
     if not (red > 0 and blue > 0):
         raise UsageError(f"white balance gains are positive; got red {red}, blue {blue}.")
@@ -109,28 +109,19 @@ def _camera_tags(metadata: RawMetadata, orientation: int, description: str | Non
     cam_from_srgb = metadata.cam_from_srgb.double().numpy()
     matrix = np.diag(neutral) @ cam_from_srgb @ np.linalg.inv(XYZ_FROM_SRGB)
     tags: dict[int, Field] = {
-        MAKE: (Kind.ASCII, make),
-        MODEL: (Kind.ASCII, model),
+        MAKE: (Kind.ASCII, MADE_BY),
+        MODEL: (Kind.ASCII, str(model)),
         _ORIENTATION: (Kind.SHORT, [orientation]),
         _SOFTWARE: (Kind.ASCII, f"{MADE_BY} {package_versions(MADE_BY)[MADE_BY]}"),
         DNG_VERSION: (Kind.BYTE, [1, 4, 0, 0]),
         50707: (Kind.BYTE, [1, 1, 0, 0]),  # DNGBackwardVersion: nothing here needs a newer reader
-        UNIQUE_MODEL: (Kind.ASCII, unique),
+        UNIQUE_MODEL: (Kind.ASCII, f"{model} ({MADE_BY})"),
         50721: (Kind.SRATIONAL, matrix.ravel().tolist()),  # ColorMatrix1
         50778: (Kind.SHORT, [_D65]),  # CalibrationIlluminant1
         50728: (Kind.RATIONAL, neutral),  # AsShotNeutral
         50730: (Kind.SRATIONAL, [math.log2(float(metadata.rgb_gain))]),  # BaselineExposure, in stops
     }
     return tags if description is None else tags | {_DESCRIPTION: (Kind.ASCII, description)}
-
-
-def _camera_names(metadata: RawMetadata) -> tuple[str, str]:
-    """Make and model as EXIF has them: those of the camera whose RAW this stands for, if any."""
-    named = metadata.camera
-    if not isinstance(named, str) or not named.strip():
-        return MADE_BY, f"synthetic RAW by {metadata.method or 'unknown means'}"
-    make, _, model = named.strip().partition(" ")
-    return make, model or make
 
 
 def _exif_tags(metadata: RawMetadata) -> dict[int, Field]:
