@@ -19,15 +19,17 @@ from rawsynth.pipeline.batching import batch_size
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.device_memory import BatchFitter
 from rawsynth.pipeline.environment import check_device
+from rawsynth.pipeline.raw_source import RAW_CLEAN_LEVELS, RawChoices
 from rawsynth.pipeline.stages import StageClock, device_laps
 from rawsynth.pipeline.views import View
 from rawsynth.raw.codecs import noisy_members
 from rawsynth.raw.image import RawImage
-from rawsynth.raw.levels import CLEAN_LEVELS
+from rawsynth.raw.levels import CLEAN_LEVELS, Levels
 from rawsynth.raw.quantize import dequantize, quantize
 from rawsynth.transforms import AddNoise, ReverseISP
 from rawsynth.transforms.base import Params
 from rawsynth.transforms.noise_source import IMAGE_CAMERA, iso_bounds
+from rawsynth.transforms.reverse_isp import method_metadata
 
 
 BROOKS_LAW = "brooks"
@@ -87,17 +89,21 @@ class Synthesizer:
         laps = device_laps(self.device, clock)
         rows = [*views, *repeat(views[0], max(0, (self.padded_batch or 0) - len(views)))]
         keys = [view.key for view in rows]
-        srgb, frame = (
-            torch.from_numpy(np.stack(pixels)).to(self.device, non_blocking=True)
-            for pixels in ([view.image for view in rows], [view.frame for view in rows])
+        pixels, frame = (
+            torch.from_numpy(np.stack(planes)).to(self.device, non_blocking=True)
+            for planes in ([view.image for view in rows], [view.frame for view in rows])
         )
         laps.lap("to_device")
-        method_params = self.to_raw.make_params(len(rows), keys=keys)
-        with torch.autocast(self.device.type, self.autocast_dtype, enabled=self.autocast_dtype != torch.float32):
-            clean = self.to_raw.apply_params(srgb, method_params, frame=frame)
-        stored = quantize(clean.packed, CLEAN_LEVELS, reuse=True)
+        if rows[0].raw is None:
+            levels, method_params = CLEAN_LEVELS, self.to_raw.make_params(len(rows), keys=keys)
+            with torch.autocast(self.device.type, self.autocast_dtype, enabled=self.autocast_dtype != torch.float32):
+                clean = self.to_raw.apply_params(pixels, method_params, frame=frame)
+        else:
+            levels, method_params = RAW_CLEAN_LEVELS, [dict(view.raw or {}) for view in rows]
+            clean = RawImage(pixels, method_metadata(method_params, (len(rows),), self.device))
+        stored = quantize(clean.packed, levels, reuse=True)
         # Noise goes onto the clean image as it is stored, so that replaying it gives the stored noisy image.
-        clean = RawImage(dequantize(stored, CLEAN_LEVELS), clean.metadata)
+        clean = RawImage(dequantize(stored, levels), clean.metadata)
         laps.lap("method")
         draws = [self._noise_params(keys, index, method_params) for index in range(self.realizations)]
         made = {"clean.npy": stored}
@@ -112,7 +118,7 @@ class Synthesizer:
             SynthesizedSample(
                 view,
                 {member: dn[i] for member, dn in arrays.items()},
-                self._metadata(view, method_params[i], [params[i] for params in draws]),
+                self._metadata(view, method_params[i], levels, [params[i] for params in draws]),
             )
             for i, view in enumerate(views)
         ]
@@ -123,14 +129,16 @@ class Synthesizer:
         overrides = {name: [p[name] for p in method_params] for name in names_of_image}
         return self.add_noise.make_params(len(keys), keys=names, overrides=overrides)
 
-    def _metadata(self, view: View, raw: Mapping[str, Any], draws: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def _metadata(
+        self, view: View, raw: Mapping[str, Any], levels: Levels, draws: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
         noise = [{"levels": self.levels.to_json(), **self._noise_json(params)} for params in draws]
         out = {
             "key": view.key,
             "split": view.split,
             "source": dict(view.source),
             "raw": dict(raw),
-            "clean": {"member": "clean.npy", "levels": CLEAN_LEVELS.to_json()},
+            "clean": {"member": "clean.npy", "levels": levels.to_json()},
             "noisy": [{"member": member, **entry} for member, entry in zip(self.members, noise, strict=False)],
         }
         return out if self.members else out | {"noise_draws": noise}
@@ -209,6 +217,15 @@ def _noise_camera(config: GenerateConfig) -> str | None:
             f"(see `rawsynth cameras --with noise`; {BROOKS_LAW!r} for Brooks' law) or with --shot and --read."
         )
     return camera
+
+
+def raw_choices(config: GenerateConfig) -> RawChoices:
+    """Return what of a configuration concerns camera RAW files: a layout, and whose noise there is for them."""
+    cfa, noise = config.method.cfa, config.noise
+    if _noise_camera(config) != IMAGE_CAMERA:
+        return RawChoices(cfa)
+    iso = None if noise.iso is None or noise.extrapolate else iso_bounds(noise.iso)
+    return RawChoices(cfa, frozenset(camera.name for camera in random_cameras(iso=iso)))
 
 
 def noise_policy(config: GenerateConfig) -> dict[str, Any]:
