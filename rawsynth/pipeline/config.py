@@ -65,7 +65,7 @@ class ImageConfig(Section):
     max_clipped: float | None = Field(
         default=None, ge=0, le=1, description="leave out images with a larger share of saturated pixels"
     )
-    downscale: float = Field(default=1.0, ge=1, description="area-average by this factor in linear light")
+    downscale: float = Field(default=1.0, ge=1, description="area-average by this factor in linear light; camera RAW: a whole number, sites of one colour")
     crop: HeightWidth | None = Field(
         default=None, description="crop size, 512 or 384x512 (height x width), even; the full image if not given"
     )
@@ -198,7 +198,7 @@ class RunConfig(Section):
 class GenerateConfig(Section):
     """A corpus: what comes in, what is done, what goes out."""
 
-    input: str = Field(description="tar shards (braces, globs), a folder of images, or a list file; path or URL")
+    input: str = Field(description="tar shards (braces, globs), a folder of images or camera RAW, or a list file; path or URL")
     output: str = Field(description="folder or URL of the corpus")
     seed: int = Field(default=0, description="seed of everything random")
     read: ReadConfig = ReadConfig()
