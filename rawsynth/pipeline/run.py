@@ -30,7 +30,7 @@ from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import read_shard
 from rawsynth.pipeline.record import PartRecord, ShardRecord
 from rawsynth.pipeline.stages import MakerWaits, StageClock
-from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer, raw_choices, stored_noisy
+from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer, raw_choices, stored_members
 from rawsynth.pipeline.views import ViewMaker
 from rawsynth.pipeline.writer import ShardWriter
 from rawsynth.raw import codecs
@@ -174,7 +174,7 @@ class Tally:
             shard=shard.name,
             config_digest=digest,
             inputs=[[shard.url(f), f.size] for f in shard.files],
-            members=["json", "clean.npy", *stored_noisy(config)] + ["srgb.jpg"] * config.write.srgb,
+            members=stored_members(config),
             parts=parts,
             sources=self.sources,
             samples=self.samples,
