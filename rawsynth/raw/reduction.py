@@ -28,7 +28,7 @@ def reduce_sites(packed: NDArray[np.float32], factor: int) -> NDArray[np.float32
         SampleError: nothing would be left.
 
     >>> reduce_sites(np.arange(16, dtype=np.float32).reshape(4, 2, 2), 2).ravel().tolist()
-    [0.75, 4.75, 10.25, 14.25]
+    [0.75, 5.25, 9.75, 14.25]
     """
     if factor < 1 or factor != int(factor):
         raise UsageError(f"a mosaic is reduced by a whole number from 1 up; got {factor}.")
