@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from rawsynth.calibration.run import calibrate
     from rawsynth.cameras import CameraProfile, load_camera
     from rawsynth.corpus.access import CorpusIndex
+    from rawsynth.corpus.export import export
     from rawsynth.corpus.index import write_index
     from rawsynth.corpus.reading import open_corpus
     from rawsynth.corpus.status import Status, status
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from rawsynth.pairs.make import make_pairs
     from rawsynth.pairs.opening import open_pairs
     from rawsynth.pipeline.config import GenerateConfig
+    from rawsynth.raw.dng import write_dng
     from rawsynth.raw.image import RawImage
     from rawsynth.raw.metadata import RawMetadata
     from rawsynth.training.config import TrainConfig
@@ -38,6 +40,7 @@ _HOMES = {
     "TrainConfig": "rawsynth.training.config",
     "calibrate": "rawsynth.calibration.run",
     "evaluate": "rawsynth.evaluation.evaluate",
+    "export": "rawsynth.corpus.export",
     "generate": "rawsynth.engine.local",
     "load_camera": "rawsynth.cameras",
     "make_pairs": "rawsynth.pairs.make",
@@ -47,6 +50,7 @@ _HOMES = {
     "status": "rawsynth.corpus.status",
     "train": "rawsynth.training.train",
     "verify": "rawsynth.corpus.verify",
+    "write_dng": "rawsynth.raw.dng",
     "write_index": "rawsynth.corpus.index",
 }
 
@@ -62,6 +66,7 @@ __all__ = [
     "TrainConfig",
     "calibrate",
     "evaluate",
+    "export",
     "generate",
     "load_camera",
     "make_pairs",
@@ -71,6 +76,7 @@ __all__ = [
     "status",
     "train",
     "verify",
+    "write_dng",
     "write_index",
 ]
 

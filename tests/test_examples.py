@@ -79,6 +79,14 @@ def test_fit_style(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_export_dng(tmp_path: Path) -> None:
+    out = run_example("08_export_dng.py", str(tmp_path))
+    assert "6 DNG files" in out and ", 0 samples lost" in out
+    assert out.count("256x256, the corpus's pixels: True") == 3
+    assert len(list((tmp_path / "developed").glob("*.png"))) == 3
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(util.find_spec("torchvision") is None, reason="torchvision is not installed")
 def test_torchvision() -> None:
     out = run_example("09_torchvision.py", before=("-c", _SCHEMAS))

@@ -59,6 +59,13 @@ def test_commands_parse() -> None:
         assert build_parser().parse_args(shlex.split(command, comments=True)[1:]).run
 
 
+def test_the_block_on_dng_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    *_, block = blocks("python", (ROOT / "docs/export.md").read_text("utf-8"))
+    exec(compile(block, "docs/export.md", "exec"), {})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["noisy.dng", "noisy12.dng"]
+
+
 def test_toml_block_is_a_configuration() -> None:
     (block,) = blocks("toml")
     config = build_config(tomllib.loads(block))

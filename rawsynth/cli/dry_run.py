@@ -11,7 +11,8 @@ from rawsynth.pipeline.dataset import open_dataset
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import SourceSample, count_samples, read_shard
 from rawsynth.pipeline.run import encode_sample
-from rawsynth.pipeline.synthesize import Synthesizer, make_noise, make_transforms
+from rawsynth.pipeline.stages import StageClock
+from rawsynth.pipeline.synthesize import Synthesizer, make_noise, make_transforms, raw_choices
 from rawsynth.pipeline.views import ViewMaker
 
 _PROBE_IMAGES = 8
@@ -74,7 +75,7 @@ def count_images(shards: tuple[Shard, ...]) -> tuple[int, bool]:
 def run_probe(shard: Shard, config: GenerateConfig, synthesizer: Synthesizer) -> Probe:
     """Take the shard's first images through all stages but writing."""
     probe, started = Probe(), time.perf_counter()
-    make_views = ViewMaker(config.seed, config.read, config.image)
+    make_views = ViewMaker(config.seed, config.read, config.image, StageClock(), raw_choices(config))
     results = []
     for source in read_shard(shard, config.read.keep):
         results.append(make_views(source))

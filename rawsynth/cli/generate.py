@@ -10,7 +10,8 @@ import argparse
 from rawsynth.cli.options import add_config_arguments, config_from_args
 
 DESCRIPTION = """\
-Turn sRGB images into a WebDataset corpus of noisy/clean RAW pairs. Run the same command again to resume.
+Turn sRGB images, or camera RAW files, into a WebDataset corpus of noisy/clean RAW pairs. Run the same command again to
+resume.
 
 examples:
   rawsynth generate photos/ corpus/
@@ -20,6 +21,7 @@ examples:
   rawsynth generate photos/ corpus/ --camera random --cfa camera
   rawsynth generate photos/ corpus/ --camera random --clean-only
   rawsynth generate photos/ corpus/ --noise heteroscedastic_gaussian --shot 0.01 --read 0.0002
+  rawsynth generate 'CARD/DCIM/**/*.NEF' corpus/ --downscale 2 --crop 512
   rawsynth generate s3://bucket/photos s3://bucket/corpus --downscale 2 --realizations 4
   rawsynth generate --config corpus.toml --dry-run
   rawsynth generate photos/ corpus/ --workers 4 --summary run.json

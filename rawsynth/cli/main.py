@@ -13,6 +13,7 @@ from rawsynth.cli import (
     cameras,
     demo,
     evaluate,
+    export,
     fit_style,
     generate,
     index,
@@ -33,6 +34,7 @@ VERBS = {
     "cameras": cameras,
     "demo": demo,
     "evaluate": evaluate,
+    "export": export,
     "fit-style": fit_style,
     "generate": generate,
     "index": index,
@@ -44,7 +46,7 @@ VERBS = {
     "train": train,
     "verify": verify,
 }
-RESUMABLE = ("generate", "train")
+RESUMABLE = ("export", "generate", "train")
 
 _DESCRIPTION = """\
 Turn sRGB photographs into noisy/clean RAW corpora for training denoisers.

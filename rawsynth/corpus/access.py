@@ -18,6 +18,7 @@ from rawsynth.corpus.reading import sample_pairs
 from rawsynth.corpus.records import list_records, read_record
 from rawsynth.errors import CorpusError, UnknownKeyError, UsageError
 from rawsynth.pipeline.dataset import Dataset
+from rawsynth.pipeline.linear_target import LINEAR_MEMBER
 from rawsynth.pipeline.own_files import DATASET_FILE
 from rawsynth.pipeline.record import ShardRecord
 
@@ -77,7 +78,8 @@ class CorpusIndex(Mapping[str, dict[str, Any]]):
         row = self.row(key)
         self._check_shard(row["shard"])
         url = storage.join(self.corpus, row["part"])
-        wanted = ["json", "clean.npy", *([] if row["member"] is None else [row["member"]])]
+        noisy = [] if row["member"] is None else [row["member"]]
+        wanted = ["json", "clean.npy", *noisy, *([LINEAR_MEMBER] if LINEAR_MEMBER in row["members"] else [])]
         try:
             pieces = read_members(url, row["key"], {name: row["members"][name] for name in wanted})
         except KeyError as error:

@@ -65,6 +65,7 @@ def open_corpus(
 
         - ``noisy``, ``clean``: ``(4, h, w)`` float32, black 0, white 1; noise under black is negative.
         - ``variance``: ``(4, h, w)``, ``S max(noisy, 0) + O``, what a denoiser takes as noise map.
+        - ``linear``: ``(3, 2h, 2w)`` camera RGB, in a corpus made with ``linear``, whether or not it is clean only.
         - ``meta``: :class:`SampleMeta`; ``meta["noisy"]`` is the entry of this pair's noisy image.
 
         With several realizations, each is a pair of its own. A corpus made with ``clean_only`` has no noisy images;
@@ -188,20 +189,23 @@ def sample_pairs(sample: Mapping[str, Any], realization: int | None = None) -> I
     try:
         meta = json.loads(sample["json"])
         clean = unit_scale(sample["clean.npy"], meta["clean"]["levels"])
+        target = meta.get("linear")
+        linear = {} if target is None else {"linear": unit_scale(sample[target["member"]], target["levels"])}
         if "noise_draws" in meta:
             alone = SampleMeta(meta)
-            yield {"raw": RawImage(clean, alone.raw()), "meta": alone}
+            yield {"raw": RawImage(clean, alone.raw()), **linear, "meta": alone}
         entries = meta["noisy"] if realization is None else meta["noisy"][realization : realization + 1]
         for entry in entries:
             noisy = unit_scale(sample[entry["member"]], entry["levels"])
             shot, read = (torch.tensor(entry[name], dtype=torch.float32) for name in ("shot", "read"))
             variance = shot[:, None, None] * noisy.clamp(min=0) + read[:, None, None]
-            yield {"noisy": noisy, "clean": clean, "variance": variance, "meta": SampleMeta(meta, noisy=entry)}
+            pair = {"noisy": noisy, "clean": clean, "variance": variance}
+            yield {**pair, **linear, "meta": SampleMeta(meta, noisy=entry)}
     except (KeyError, ValueError) as error:
         where = f"{sample.get('__url__')}: sample {sample.get('__key__')}"
         raise CorpusError(f"{where} is not a rawsynth sample: {error}.") from error
 
 
 def unit_scale(npy: bytes, levels: dict[str, int]) -> Tensor:
-    """Decode a stored image to the unit scale, ``(4, h, w)`` float32."""
+    """Decode a stored image to the unit scale: float32 of its own shape."""
     return dequantize(torch.from_numpy(decode_dn(npy).astype("int32")), Levels(**levels))

@@ -54,12 +54,13 @@ def batch_views(
             news.skipped.append(result)
             continue
         for view in result:
+            # Pictures have three planes and camera RAW has four, so they never share a batch.
             shape = (view.image.dtype, *view.image.shape)
             group = groups.setdefault(shape, [])
             group.append(view)
-            if len(group) == batch_size(view.image.shape[1], view.image.shape[2], budget):
+            if len(group) == batch_size(view.pixels, 1, budget):
                 yield send(groups.pop(shape))
-            elif sum(len(g) * g[0].image[0].size for g in groups.values()) > _PENDING_BUDGETS * budget:
+            elif sum(len(g) * g[0].pixels for g in groups.values()) > _PENDING_BUDGETS * budget:
                 yield send(groups.pop(next(iter(groups))))
     for group in groups.values():
         yield send(group)

@@ -27,7 +27,7 @@ from rawsynth.pipeline.option_values import (
     Workers,
 )
 from rawsynth.pipeline.sections import Section, validated
-from rawsynth.raw.levels import Levels
+from rawsynth.raw.levels import DEFAULT_LEVELS, Levels
 
 FORMAT_VERSION = 1
 
@@ -65,7 +65,9 @@ class ImageConfig(Section):
     max_clipped: float | None = Field(
         default=None, ge=0, le=1, description="leave out images with a larger share of saturated pixels"
     )
-    downscale: float = Field(default=1.0, ge=1, description="area-average by this factor in linear light")
+    downscale: float = Field(
+        default=1.0, ge=1, description="area-average by this factor in linear light; a whole number for camera RAW"
+    )
     crop: HeightWidth | None = Field(
         default=None, description="crop size, 512 or 384x512 (height x width), even; the full image if not given"
     )
@@ -123,13 +125,20 @@ class NoiseConfig(Section):
 class OutputConfig(Section):
     """What is written."""
 
-    black_level: int = Field(default=512, ge=0, description="black level of the noisy image, DN")
-    white_level: int = Field(default=16383, gt=0, description="white level of the noisy image, DN")
-    bits: int = Field(default=14, ge=8, le=16, description="bit depth of the noisy image; the clean one has 16")
+    black_level: int = Field(
+        default=DEFAULT_LEVELS.black_level, ge=0, description="black level of the noisy image, DN"
+    )
+    white_level: int = Field(
+        default=DEFAULT_LEVELS.white_level, gt=0, description="white level of the noisy image, DN"
+    )
+    bits: int = Field(
+        default=DEFAULT_LEVELS.bits, ge=8, le=16, description="bit depth of the noisy image; the clean one has 16"
+    )
     part_size: ByteSize = Field(
         default=1_000_000_000, gt=0, description="start a new part beyond this: 500MB, 1GB"
     )
     srgb: bool = Field(default=False, description="also write the source crop as KEY.srgb.jpg")
+    linear: bool = Field(default=False, description="also write the three colours of every site, KEY.linear.npy")
     clean_only: bool = Field(
         default=False, description="store clean RAW and how to add the noise on reading; half the bytes, endless noise"
     )
@@ -197,7 +206,9 @@ class RunConfig(Section):
 class GenerateConfig(Section):
     """A corpus: what comes in, what is done, what goes out."""
 
-    input: str = Field(description="tar shards (braces, globs), a folder of images, or a list file; path or URL")
+    input: str = Field(
+        description="tar shards (braces, globs), a folder of images or camera RAW, or a list file; path or URL"
+    )
     output: str = Field(description="folder or URL of the corpus")
     seed: int = Field(default=0, description="seed of everything random")
     read: ReadConfig = ReadConfig()
@@ -211,6 +222,9 @@ class GenerateConfig(Section):
     def byte_fields(self) -> dict[str, Any]:
         """Return every choice that decides the corpus's bytes, JSON-ready."""
         fields: dict[str, Any] = self.model_dump(mode="json", exclude={"input", "output", "run"})
+        # Younger than the digests that stand in corpora: it counts where it is used.
+        if not self.write.linear:
+            del fields["write"]["linear"]
         # Imported here: it takes torch, which nothing else of the command line's options needs.
         from rawsynth.pipeline.contents import checksums
 

@@ -222,7 +222,8 @@ def _check_same(found: Dataset, config: GenerateConfig) -> None:
     before = _flat({"input": found.place, **found.fields})
     fields = config.model_copy(update={"compute": asked}).byte_fields()
     now = _flat({"input": storage.absolute(config.input), **fields})
-    changed = [f"{name} {before.get(name)!r} -> {now.get(name)!r}" for name in now if now[name] != before.get(name)]
+    names = [name for name in {**now, **before} if now.get(name) != before.get(name)]
+    changed = [f"{name} {before.get(name)!r} -> {now.get(name)!r}" for name in names]
     if changed:
         raise UsageError(
             f"{config.output} holds a corpus of another configuration: {'; '.join(changed)}. Choose another output, "

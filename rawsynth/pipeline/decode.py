@@ -85,7 +85,9 @@ def _check_header(image: ImageFile.ImageFile, name: str, max_pixels: int) -> Non
     if isinstance(image, TiffImageFile):
         # The first page of DNG, NEF and ARW files is a preview, which must not pass for the photograph.
         if _DNG_VERSION in image.tag_v2 or image.tag_v2.get(_TIFF_SUBFILE_TYPE, 0) & 1:
-            raise SampleError("TIFF whose first page is a preview, a camera RAW file (DNG, NEF, ARW)? develop it first")
+            raise SampleError(
+                "TIFF whose first page is a preview, a camera RAW file (DNG, NEF, ARW)? give it the suffix of one"
+            )
 
 
 def _count_pages(image: TiffImageFile) -> int | str:

@@ -76,7 +76,7 @@ def pick_reader(data: bytes) -> tuple[str, Reader]:
     head = data[:512]
     came = f"it starts with {head[:12]!r}"
     if _starts(head, _CAMERA_RAW):  # first, since some are TIFF files to the letter
-        raise SampleError(f"a camera RAW file: develop it to sRGB first; {came}")
+        raise SampleError(f"a camera RAW file: give it the suffix of one (.dng, .nef, ...); {came}")
     for pattern, name, reader in _READERS:
         if _starts(head, pattern):
             return name, reader

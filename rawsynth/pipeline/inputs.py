@@ -22,6 +22,7 @@ from rawsynth.pipeline import keys
 from rawsynth.pipeline.config import ReadConfig
 from rawsynth.pipeline.local_files import listed_size
 from rawsynth.pipeline.stated import check_inside, stated
+from rawsynth.raw.files import RAW_SUFFIXES
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "ppm", "pgm", "jp2", "avif", "heic", "gif")
@@ -138,7 +139,8 @@ def list_input(source: str, config: ReadConfig) -> Listing:
     if not tars and not images:
         raise UsageError(
             f"no images and no tar shards in {source!r} ({len(rows)} files). Give a folder with images "
-            f"({', '.join(IMAGE_EXTENSIONS[:5])}, ...), tars such as 'shards/{{000..009}}.tar', or a list file (.txt)."
+            f"({', '.join(IMAGE_EXTENSIONS[:5])}, ...; dng, nef, ...), tars such as 'shards/{{000..009}}.tar', or a "
+            "list file (.txt)."
         )
     return Listing(root, tars, images)
 
@@ -199,9 +201,12 @@ def _checked(root: str, file: InputFile) -> InputFile:
 
 def _with_siblings(root: str, rows: list[tuple[str, int | None]], keep: tuple[str, ...]) -> Iterator[InputFile]:
     beside: dict[str, set[str]] = {}
-    for path, size in rows:
-        stem, _, extension = path.rpartition(".")
-        if extension.lower() not in IMAGE_EXTENSIONS or extension.lower() in keep:
+    named = [(*path.rpartition(".")[::2], path, size) for path, size in rows]
+    pictures = {stem for stem, extension, _, _ in named if extension.lower() in IMAGE_EXTENSIONS}
+    for stem, extension, path, size in named:
+        # Of a shot that is there twice, the picture is the source, as it is in a tar.
+        sources = IMAGE_EXTENSIONS if stem in pictures else RAW_SUFFIXES
+        if extension.lower() not in sources or extension.lower() in keep:
             continue
         found: tuple[tuple[str, str], ...] = ()
         if keep:

@@ -15,6 +15,7 @@ from rawsynth.pipeline.archive import LARGEST_FILE, MemberFault, tar_members
 from rawsynth.pipeline.inputs import IMAGE_EXTENSIONS, InputFile, Shard
 from rawsynth.pipeline.keys import escape, key_from_path
 from rawsynth.pipeline.local_files import local_size
+from rawsynth.raw.files import RAW_SUFFIXES
 
 _MOST_NAMED, _LONGEST_NAME = 10, 60
 
@@ -29,6 +30,7 @@ class SourceSample:
         url: file or tar that it comes from.
         load: returns the image's bytes; from a file it reads them, so call it off the main thread.
         kept: other members by extension.
+        is_raw: whether it is named like a camera RAW file.
     """
 
     key: str
@@ -36,6 +38,7 @@ class SourceSample:
     url: str
     load: ImageBytes
     kept: Mapping[str, ImageBytes] = field(default_factory=dict)
+    is_raw: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,8 @@ def _read_files(shard: Shard) -> Iterator[SourceSample | LostSample]:
             image = ImageBytes(url=shard.url(file), size=file.size, ahead=ahead.next() if small else None)
             places = {ext: storage.join(shard.place, path) for ext, path in file.siblings}
             kept = {ext: ImageBytes(url=url, ahead=ahead.next()) for ext, url in places.items()}
-            yield SourceSample(key_from_path(file.path), file.path, shard.source_url(file), image, kept)
+            raw = file.path.rpartition(".")[2].lower() in RAW_SUFFIXES
+            yield SourceSample(key_from_path(file.path), file.path, shard.source_url(file), image, kept, raw)
     except GeneratorExit:
         ahead.stop()
         raise
@@ -141,7 +145,7 @@ def _read_tar(shard: Shard, keep: tuple[str, ...]) -> Iterator[SourceSample | Lo
     here = local_size(shard.url(file))
     url = shard.source_url(file)
     prefix = f"{shard.name}/"
-    wanted = {*IMAGE_EXTENSIONS, *keep}
+    wanted = {*IMAGE_EXTENSIONS, *RAW_SUFFIXES, *keep}
     with storage.open_read(shard.url(file)) as stream:
         check_size(shard.url(file), stream.seek(0, 2) if here is None else here, file.size)
         stream.seek(0)
@@ -174,11 +178,13 @@ def _tar_sample(
     prefix: str, name: str, url: str, members: Mapping[str, bytes | None], keep: tuple[str, ...]
 ) -> SourceSample | LostSample:
     key = prefix + escape(name)
-    image = next((members[e] for e in IMAGE_EXTENSIONS if e in members and e not in keep), None)
+    sources = (e for e in (*IMAGE_EXTENSIONS, *RAW_SUFFIXES) if e in members and e not in keep)
+    extension = next(sources, "")
+    image = members.get(extension)
     if image is None:
         return LostSample(key, "read", f"no image among its members ({_listed(members)})")
     kept = {ext: ImageBytes(data=members[ext]) for ext in keep if ext in members}
-    return SourceSample(key, name, url, ImageBytes(data=image), kept)
+    return SourceSample(key, name, url, ImageBytes(data=image), kept, extension in RAW_SUFFIXES)
 
 
 def _listed(extensions: Iterable[str]) -> str:

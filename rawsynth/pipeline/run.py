@@ -18,6 +18,9 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
+import torch
+from numpy.typing import NDArray
+
 from rawsynth.pipeline import environment
 from rawsynth.pipeline.batching import Batch, batch_views
 from rawsynth.pipeline.config import GenerateConfig
@@ -27,10 +30,13 @@ from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import read_shard
 from rawsynth.pipeline.record import PartRecord, ShardRecord
 from rawsynth.pipeline.stages import MakerWaits, StageClock
-from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer, stored_noisy
+from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer, raw_choices, stored_members
 from rawsynth.pipeline.views import ViewMaker
 from rawsynth.pipeline.writer import ShardWriter
 from rawsynth.raw import codecs
+from rawsynth.raw.image import RawImage
+from rawsynth.raw.metadata import RawMetadata
+from rawsynth.raw.rendering import render
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,7 @@ def make_pools(synthesizer: Synthesizer, threads: int) -> Pools:
 
 def read_batches(shard: Shard, config: GenerateConfig, pools: Pools, clock: StageClock) -> Iterator[Batch]:
     """Read, decode and batch a shard's images."""
-    make_views = ViewMaker(config.seed, config.read, config.image, clock)
+    make_views = ViewMaker(config.seed, config.read, config.image, clock, raw_choices(config))
     sources = clock.measure_items("read", read_shard(shard, config.read.keep))
     views = ordered_map(pools.decoders, make_views, sources, window=pools.decoding + 2)
     return batch_views(views, config.compute.budget())
@@ -131,9 +137,16 @@ def encode_sample(sample: SynthesizedSample, with_srgb: bool) -> EncodedSample:
     members = {name: codecs.encode_npy(dn) for name, dn in sample.arrays.items()}
     members["json"] = codecs.encode_json(sample.metadata)
     if with_srgb:
-        members["srgb.jpg"] = codecs.encode_jpeg(sample.view.image)
+        members["srgb.jpg"] = codecs.encode_jpeg(_shown(sample))
     kept = {f"source.{ext}" if ext in members else ext: data for ext, data in sample.view.kept.items()}
     return EncodedSample(sample.view.key, sample.view.split, {**kept, **members})
+
+
+def _shown(sample: SynthesizedSample) -> NDArray[Any]:
+    """Return the source as sRGB: the picture, or camera RAW rendered."""
+    if sample.view.raw is None:
+        return sample.view.image
+    return render(RawImage(torch.from_numpy(sample.view.image), RawMetadata.from_json(sample.view.raw))).numpy()
 
 
 class Tally:
@@ -161,7 +174,7 @@ class Tally:
             shard=shard.name,
             config_digest=digest,
             inputs=[[shard.url(f), f.size] for f in shard.files],
-            members=["json", "clean.npy", *stored_noisy(config)] + ["srgb.jpg"] * config.write.srgb,
+            members=stored_members(config),
             parts=parts,
             sources=self.sources,
             samples=self.samples,

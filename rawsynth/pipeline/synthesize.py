@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rawsynth import seeding
 from rawsynth.cameras import CameraProfile, load_camera
@@ -19,15 +20,18 @@ from rawsynth.pipeline.batching import batch_size
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.device_memory import BatchFitter
 from rawsynth.pipeline.environment import check_device
+from rawsynth.pipeline.linear_target import LINEAR_MEMBER, linear_of_layouts, linear_of_mosaic
+from rawsynth.pipeline.raw_source import RAW_CLEAN_LEVELS, RawChoices
 from rawsynth.pipeline.stages import StageClock, device_laps
 from rawsynth.pipeline.views import View
 from rawsynth.raw.codecs import noisy_members
 from rawsynth.raw.image import RawImage
-from rawsynth.raw.levels import CLEAN_LEVELS
+from rawsynth.raw.levels import CLEAN_LEVELS, Levels
 from rawsynth.raw.quantize import dequantize, quantize
 from rawsynth.transforms import AddNoise, ReverseISP
 from rawsynth.transforms.base import Params
 from rawsynth.transforms.noise_source import IMAGE_CAMERA, iso_bounds
+from rawsynth.transforms.reverse_isp import method_metadata
 
 
 BROOKS_LAW = "brooks"
@@ -36,11 +40,21 @@ BROOKS_LAW = "brooks"
 
 @dataclass(frozen=True)
 class SynthesizedSample:
-    """One sample, ready to be encoded: DN by member name, ``(4, h, w)`` uint16, and its metadata."""
+    """One sample, ready to be encoded: uint16 DN by member name, ``(4, h, w)`` or ``(3, 2h, 2w)``, and its metadata."""
 
     view: View
     arrays: Mapping[str, NDArray[np.uint16]]
     metadata: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Clean:
+    """A batch of clean images: as noise is added to them, as DN by member name, and what their JSON says."""
+
+    image: RawImage
+    made: dict[str, Tensor]
+    params: Params
+    levels: Levels
 
 
 class Synthesizer:
@@ -56,7 +70,7 @@ class Synthesizer:
         self.to_raw, self.add_noise = make_transforms(config)
         self.realizations = config.noise.realizations
         self.members = stored_noisy(config)
-        self.levels = config.write.levels()
+        self.levels, self.linear = config.write.levels(), config.write.linear
         self.autocast_dtype = getattr(torch, compute.dtype)
         self.padded_batch: int | None = None
         compiled = compute.compile == "on"
@@ -87,22 +101,16 @@ class Synthesizer:
         laps = device_laps(self.device, clock)
         rows = [*views, *repeat(views[0], max(0, (self.padded_batch or 0) - len(views)))]
         keys = [view.key for view in rows]
-        srgb, frame = (
-            torch.from_numpy(np.stack(pixels)).to(self.device, non_blocking=True)
-            for pixels in ([view.image for view in rows], [view.frame for view in rows])
+        pixels, frame = (
+            torch.from_numpy(np.stack(planes)).to(self.device, non_blocking=True)
+            for planes in ([view.image for view in rows], [view.frame for view in rows])
         )
         laps.lap("to_device")
-        method_params = self.to_raw.make_params(len(rows), keys=keys)
-        with torch.autocast(self.device.type, self.autocast_dtype, enabled=self.autocast_dtype != torch.float32):
-            clean = self.to_raw.apply_params(srgb, method_params, frame=frame)
-        stored = quantize(clean.packed, CLEAN_LEVELS, reuse=True)
-        # Noise goes onto the clean image as it is stored, so that replaying it gives the stored noisy image.
-        clean = RawImage(dequantize(stored, CLEAN_LEVELS), clean.metadata)
+        clean = self._clean(rows, pixels, frame)
         laps.lap("method")
-        draws = [self._noise_params(keys, index, method_params) for index in range(self.realizations)]
-        made = {"clean.npy": stored}
+        made, draws = clean.made, [self._noise_params(keys, k, clean.params) for k in range(self.realizations)]
         for member, params in zip(self.members, draws, strict=False):
-            noisy = self.add_noise.apply_params(clean, params).packed
+            noisy = self.add_noise.apply_params(clean.image, params).packed
             made[member] = quantize(noisy, self.levels, reuse=True)
         laps.lap("noise")
         arrays = {member: dn.cpu().numpy() for member, dn in made.items()}
@@ -112,10 +120,39 @@ class Synthesizer:
             SynthesizedSample(
                 view,
                 {member: dn[i] for member, dn in arrays.items()},
-                self._metadata(view, method_params[i], [params[i] for params in draws]),
+                self._metadata(view, clean.params[i], clean.levels, [params[i] for params in draws]),
             )
             for i, view in enumerate(views)
         ]
+
+    def _clean(self, rows: Sequence[View], pixels: Tensor, frame: Tensor) -> _Clean:
+        """Make the clean images of pictures, or take those that cameras recorded."""
+        are_pictures = rows[0].raw is None
+        if are_pictures:
+            levels, params = CLEAN_LEVELS, self.to_raw.make_params(len(rows), keys=[view.key for view in rows])
+            clean = self._reverse(pixels, frame, params)
+        else:
+            levels, params = RAW_CLEAN_LEVELS, [dict(view.raw or {}) for view in rows]
+            clean = RawImage(pixels, method_metadata(params, (len(rows),), self.device))
+        stored = quantize(clean.packed, levels, reuse=True)
+        made = {"clean.npy": stored}
+        # Noise goes onto the clean image as it is stored, so that replaying it gives the stored noisy image.
+        clean = RawImage(dequantize(stored, levels), clean.metadata)
+
+        def remake(cfas: list[str]) -> Tensor:
+            others = [{**entry, "cfa": cfa} for entry, cfa in zip(params, cfas, strict=True)]
+            return quantize(self._reverse(pixels, frame, others).packed, levels, reuse=True)
+
+        if self.linear:
+            cfas = [entry["cfa"] for entry in params]
+            made[LINEAR_MEMBER] = (
+                linear_of_layouts(stored, cfas, remake) if are_pictures else linear_of_mosaic(stored, clean, levels)
+            )
+        return _Clean(clean, made, params, levels)
+
+    def _reverse(self, srgb: Tensor, frame: Tensor, params: Params) -> RawImage:
+        with torch.autocast(self.device.type, self.autocast_dtype, enabled=self.autocast_dtype != torch.float32):
+            return self.to_raw.apply_params(srgb, params, frame=frame)
 
     def _noise_params(self, keys: Sequence[str], realization: int, method_params: Params) -> Params:
         names = [key if realization == 0 else f"{key}#{realization}" for key in keys]
@@ -123,16 +160,21 @@ class Synthesizer:
         overrides = {name: [p[name] for p in method_params] for name in names_of_image}
         return self.add_noise.make_params(len(keys), keys=names, overrides=overrides)
 
-    def _metadata(self, view: View, raw: Mapping[str, Any], draws: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    def _metadata(
+        self, view: View, raw: Mapping[str, Any], levels: Levels, draws: Sequence[Mapping[str, Any]]
+    ) -> dict[str, Any]:
         noise = [{"levels": self.levels.to_json(), **self._noise_json(params)} for params in draws]
-        out = {
+        out: dict[str, Any] = {
             "key": view.key,
             "split": view.split,
             "source": dict(view.source),
             "raw": dict(raw),
-            "clean": {"member": "clean.npy", "levels": CLEAN_LEVELS.to_json()},
+            "clean": {"member": "clean.npy", "levels": levels.to_json()},
             "noisy": [{"member": member, **entry} for member, entry in zip(self.members, noise, strict=False)],
         }
+        if self.linear:
+            made_by = "reverse ISP" if view.raw is None else "bilinear demosaic"
+            out["linear"] = {"member": LINEAR_MEMBER, "levels": levels.to_json(), "from": made_by}
         return out if self.members else out | {"noise_draws": noise}
 
     def _noise_json(self, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -211,6 +253,15 @@ def _noise_camera(config: GenerateConfig) -> str | None:
     return camera
 
 
+def raw_choices(config: GenerateConfig) -> RawChoices:
+    """Return what of a configuration concerns camera RAW files: a layout, and whose noise there is for them."""
+    cfa, noise = config.method.cfa, config.noise
+    if _noise_camera(config) != IMAGE_CAMERA:
+        return RawChoices(cfa)
+    iso = None if noise.iso is None or noise.extrapolate else iso_bounds(noise.iso)
+    return RawChoices(cfa, frozenset(camera.name for camera in random_cameras(iso=iso)))
+
+
 def noise_policy(config: GenerateConfig) -> dict[str, Any]:
     """Return how a corpus's noise is drawn, for ``AddNoise.from_corpus``: JSON-ready, ``auto`` decided before."""
     return {
@@ -219,6 +270,12 @@ def noise_policy(config: GenerateConfig) -> dict[str, Any]:
         "rng": seeding.RNG_VERSION,
         "levels": config.write.levels().to_json(),
     }
+
+
+def stored_members(config: GenerateConfig) -> list[str]:
+    """Names of the members that every sample of a corpus has."""
+    optional = {LINEAR_MEMBER: config.write.linear, "srgb.jpg": config.write.srgb}
+    return ["json", "clean.npy", *stored_noisy(config), *(name for name, wanted in optional.items() if wanted)]
 
 
 def stored_noisy(config: GenerateConfig) -> Sequence[str]:

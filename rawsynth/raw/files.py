@@ -78,8 +78,24 @@ def read_raw(url: str) -> RawFile:
         SampleError: damaged, no RAW file, or a sensor without a 2x2 Bayer mosaic (X-Trans, Foveon, monochrome, ...).
         InputAccessError: it cannot be reached.
     """
-    data = storage.read_bytes(url)
+    return decode_raw(storage.read_bytes(url), url)
+
+
+def decode_raw(data: bytes, url: str, *, max_pixels: int | None = None) -> RawFile:
+    """Decode the bytes of a camera RAW file.
+
+    Args:
+        data: the whole file.
+        url: what messages, and the result, call it.
+        max_pixels: most sites of the sensor, checked before they are unpacked.
+
+    Raises:
+        SampleError: as :func:`read_raw`, or there are more sites.
+    """
     with opened(data, url) as raw:
+        sites = raw.sizes.raw_height * raw.sizes.raw_width
+        if max_pixels is not None and sites > max_pixels:
+            raise SampleError(f"{url}: {sites} sites exceed max_pixels {max_pixels}; raise --max-pixels")
         cfa, colors = bayer_layout(raw, url, data)
         black = raw.black_level_per_channel
         tags = file_tags(raw, data)

@@ -40,3 +40,6 @@ class Levels:
 
 CLEAN_LEVELS = Levels(black_level=0, white_level=65535, bits=16)
 """Levels of a stored clean image: the unit scale at full 16-bit precision."""
+
+DEFAULT_LEVELS = Levels(black_level=512, white_level=16383, bits=14)
+"""Levels of a noisy image where no others are asked for."""

@@ -27,7 +27,8 @@ class RawMetadata:
 
     Attributes:
         cfa: layout of the planes, e.g. ``"RGGB"``.
-        method: reverse ISP that made the image, with ``method_version``; ``None`` for real RAW.
+        method: reverse ISP that made the image, with ``method_version``; ``"raw"`` in a corpus for RAW that a camera
+            took; ``None`` where nothing is known.
         camera: camera profile, or ``None``.
         cam_from_srgb: ``(..., 3, 3)``, linear sRGB to camera RGB, rows sum to 1 (white stays white).
         white_balance: ``(..., 2)``, the red and blue gain that undo the sensor's response to white; green is 1.

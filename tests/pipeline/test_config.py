@@ -184,7 +184,8 @@ CHANGES: dict[str, dict[str, Any]] = {
         "read": 0.01, "dark_frames": "darks", "realizations": 2,
     },
     "write": {
-        "black_level": 0, "white_level": 16000, "bits": 15, "part_size": 10**6, "srgb": True, "clean_only": True,
+        "black_level": 0, "white_level": 16000, "bits": 15, "part_size": 10**6, "srgb": True, "linear": True,
+        "clean_only": True,
     },
     "compute": {"device": "cpu", "dtype": "bfloat16", "compile": "on", "batch_pixels": 10**6},
     "run": {
