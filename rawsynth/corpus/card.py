@@ -9,7 +9,8 @@ from rawsynth import storage
 from rawsynth.pipeline.card_file import CARD_FILE, is_own_card, read_card, sealed_card, stated_license
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.dataset import Dataset
-from rawsynth.pipeline.synthesize import stored_noisy
+from rawsynth.pipeline.linear_target import LINEAR_MEMBER
+from rawsynth.pipeline.synthesize import stored_members, stored_noisy
 
 NO_LICENSE = "other"
 # The Hub's names for how many samples there are.
@@ -63,11 +64,12 @@ def card_text(dataset: Dataset, counts: CardCounts, license: str) -> str:
         [
             *_front_matter(config, counts.samples, license),
             "",
-            f"# {'Clean RAW' if config.write.clean_only else 'Noisy and clean RAW'} from sRGB photographs",
+            f"# {'Clean RAW' if config.write.clean_only else 'Noisy and clean RAW'} of photographs",
             "",
-            "**The RAW is synthetic.** It was computed from sRGB images by a reverse ISP, with "
-            f"{noise}; no sensor recorded it. What the images themselves are, and under which terms, only who made "
-            "this corpus knows: say it here.",
+            "**RAW of sRGB images is synthetic**: it was computed from them by a reverse ISP, and no sensor recorded "
+            'it. Samples whose JSON states the method `"raw"` come from camera RAW files, whose own values are the '
+            f"clean image. There is {noise}. What the images are, and under which terms, only who made this corpus "
+            "knows: say it here.",
             "",
             "| | |",
             "| --- | --- |",
@@ -102,6 +104,8 @@ def _features(config: GenerateConfig) -> Iterator[str]:
     yield from ("dataset_info:", "  features:", "  - name: json", "    dtype: json")
     for member in ["clean.npy", *stored_noisy(config)]:
         yield from (f"  - name: {member}", "    list:", "      list:", "        list: uint16")
+    if config.write.linear:
+        yield from (f"  - name: {LINEAR_MEMBER}", "    list:", "      list:", "        list: uint16")
     if config.write.srgb:
         yield from ("  - name: srgb.jpg", "    dtype: image")
     for name in ("__key__", "__url__"):
@@ -135,7 +139,7 @@ def _facts(dataset: Dataset, counts: CardCounts) -> dict[str, object]:
         "reverse ISP": _listed({"": method.method, **color}),
         "noise": _listed({"": noise.noise, **laws, "realizations": noise.realizations}),
         "levels": f"black {write.black_level}, white {write.white_level}, {write.bits} bits; clean 0 to 65535",
-        "members": ", ".join(["json", "clean.npy", *stored_noisy(config)] + ["srgb.jpg"] * write.srgb),
+        "members": ", ".join(stored_members(config)),
         "seed": config.seed,
         "configuration": f"`{dataset.digest}`",
         "made with": _listed({name: dataset.environment.get(name) for name in ("rawsynth", "torch")}),
