@@ -5,10 +5,10 @@
 
 Each RAW file is developed by whatever is installed of dcraw_emu, darktable-cli and rawtherapee-cli, in the styles of
 ``rawsynth.pairs.developers``; the camera's own JPEG counts too, where it lies beside the file or in it at full size.
-The sRGB is coded as photographs are and laid on the RAW pixel by pixel. Pairs stay under ``--work``, about 60 MB each at 12
-Mpx, so that a second run only scores; remove one to have it made again. Every method is told the file's own matrix and
-as-shot white balance, and nothing else; the style is read from the whole frame. Up to twelve windows of 512x512 count.
-`rawsynth bench` scores RAW files window by window, with intervals; this scores whole frames.
+The sRGB is coded as photographs are and laid on the RAW pixel by pixel. Pairs stay under ``--work``, about 60 MB each
+at 12 Mpx, so that a second run only scores; remove one to have it made again. Every method is told the file's own
+matrix and as-shot white balance, and nothing else; the style is read from the whole frame. Up to twelve windows of
+512x512 count. `rawsynth bench` scores RAW files window by window, with intervals; this scores whole frames.
 
 The table says ``absolute / fitted / fitted by crop``, PSNR in dB of packed RAW in [0, 1]: the mean over a frame's
 windows, then over frames. "fitted" has one factor of exposure a frame, found where nothing is saturated; "fitted by

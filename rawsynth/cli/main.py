@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from rawsynth import __version__
 from rawsynth.cli import (
+    bench,
     calibrate,
     cameras,
     demo,
@@ -16,6 +17,7 @@ from rawsynth.cli import (
     fit_style,
     generate,
     index,
+    methods,
     noise_report,
     pairs,
     status,
@@ -27,6 +29,7 @@ from rawsynth.errors import RawsynthError, UsageError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 VERBS = {
+    "bench": bench,
     "calibrate": calibrate,
     "cameras": cameras,
     "demo": demo,
@@ -34,13 +37,14 @@ VERBS = {
     "fit-style": fit_style,
     "generate": generate,
     "index": index,
+    "methods": methods,
     "noise-report": noise_report,
     "pairs": pairs,
     "status": status,
     "train": train,
     "verify": verify,
 }
-RESUMABLE = ("generate", "train")
+RESUMABLE = ("bench", "generate", "train")
 
 _DESCRIPTION = """\
 Turn sRGB photographs into noisy/clean RAW corpora for training denoisers.

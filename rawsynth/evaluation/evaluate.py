@@ -63,7 +63,7 @@ def evaluate(
         SampleError, InputAccessError: not one pair could be scored.
         OutputError: the output cannot be written.
     """
-    _check_set(pairs, batch, pictures)
+    check_set(pairs, batch, pictures)
     check_labels(labels or {})
     if output is not None:
         storage.prepare_folder(output)
@@ -102,7 +102,8 @@ def score_pairs(
     )
 
 
-def _check_set(pairs: PairSet, batch: int | None, pictures: int) -> None:
+def check_set(pairs: PairSet, batch: int | None, pictures: int) -> None:
+    """Raise UsageError for a set without pairs or with a key twice, or for counts that cannot be."""
     if batch is not None and batch < 1:
         raise UsageError(f"a batch holds one image or more; got {batch}.")
     if pictures < 0:

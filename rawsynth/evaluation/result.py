@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any
 
+from rawsynth.errors import UsageError
 from rawsynth.evaluation.intervals import Mean, mean_over_scenes
 from rawsynth.evaluation.scoring import METRICS
 
@@ -104,6 +105,33 @@ class Evaluation:
     def _row_json(self, row: Row) -> dict[str, Any]:
         names = {"key": row.key, "scene": row.scene, "height": row.height, "width": row.width}
         return {**names, **row.scores, "known": list(row.known), "params": dict(row.params)}
+
+
+def evaluation_from_json(content: Mapping[str, Any], keys: Sequence[str]) -> Evaluation:
+    """Read back what :meth:`Evaluation.to_json` wrote of a set with these keys.
+
+    Raises:
+        UsageError: it is something else, or of another set.
+    """
+    places = {key: index for index, key in enumerate(keys)}
+    try:
+        rows = [
+            Row(
+                index=places[row["key"]],
+                key=row["key"],
+                scene=row["scene"],
+                height=row["height"],
+                width=row["width"],
+                scores={name: float(row[name]) for name in METRICS if name in row},
+                known=tuple(row["known"]),
+                params=row["params"],
+            )
+            for row in content["rows"]
+        ]
+        named = {name: content[name] for name in ("method", "color", "errors", "labels")}
+        return Evaluation(version=content["method_version"], rows=tuple(rows), **named)
+    except (LookupError, TypeError, ValueError) as error:
+        raise UsageError(f"no evaluation of this set: {type(error).__name__} {error}.") from error
 
 
 def _means(rows: Sequence[Row]) -> dict[str, float]:

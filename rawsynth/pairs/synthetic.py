@@ -93,8 +93,8 @@ def _sensor(
 ) -> tuple[Tensor, Tensor]:
     """Return the photograph's sRGB at rows and columns, and the sensor's unclipped RGB of its surrogate light."""
     srgb = photograph.srgb(*places)
-    shares = [(at + 0.5) / full for at, full in zip(places, photograph.codes.shape[1:], strict=True)]
-    light = scene_light(srgb_decoding(srgb), surrogate) * uneven_light(*shares, surrogate["lamps"])
+    rows, columns = ((at + 0.5) / full for at, full in zip(places, photograph.codes.shape[1:], strict=True))
+    light = scene_light(srgb_decoding(srgb), surrogate) * uneven_light(rows, columns, surrogate["lamps"])
     return srgb, to_camera(light, known["cam_from_srgb"], known["white_balance"])
 
 
