@@ -46,7 +46,7 @@ def test_train_tiny(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_noise_on_read(tmp_path: Path) -> None:
-    out = run_example("05_noise_on_read.py", str(tmp_path))
+    out = run_example("07_noise_on_read.py", str(tmp_path))
     pairs, clean = (float(word) for word in re.findall(r"([\d.]+) MB", out))
     assert clean < 0.55 * pairs
     assert "32 crops at ISO" in out
