@@ -37,6 +37,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("sets", nargs="+", metavar="SET", help="pairs, RAW files, or: synthetic")
     parser.add_argument("--output", metavar="DIR", default="bench", help="folder or URL (default bench)")
+    _add_methods(parser)
+    _add_sets(parser)
+    _add_conditions(parser)
+    said = parser.add_argument_group("what is said")
+    said.add_argument("--pictures", type=at_least(0), default=2, metavar="N", help="pairs to draw a set (default 2)")
+    said.add_argument("--json", action="store_true", help="print bench.json instead of the tables")
+    said.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def _add_methods(parser: argparse.ArgumentParser) -> None:
     who = parser.add_argument_group("which methods")
     who.add_argument("--methods", metavar="A,B,...", help="methods, and oracle (default: all that can run)")
     who.add_argument(
@@ -47,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--own", action="append", default=[], metavar="FILE.py:CLASS", help="a ReverseMethod of yours; FILE.py is run"
     )
     who.add_argument("--baseline", metavar="METHOD", help="what differences are to (default unprocess)")
+
+
+def _add_sets(parser: argparse.ArgumentParser) -> None:
     chosen = parser.add_argument_group("which pairs")
     chosen.add_argument("--layout", default="auto", help="layout of stored pairs (default auto)")
     chosen.add_argument("--limit", type=at_least(1), metavar="N", help="at most N pairs a set, spread evenly over it")
@@ -59,6 +72,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--renditions", type=at_least(1), default=4, metavar="N", help="synthetic pairs a photograph (default 4)"
     )
+
+
+def _add_conditions(parser: argparse.ArgumentParser) -> None:
     how = parser.add_argument_group("how they are run")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
     how.add_argument(
@@ -71,10 +87,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--drawn-color", action="store_true", help="do not tell methods the colour that pairs state")
     how.add_argument("--seed", type=int, default=0, metavar="N", help="of draws and the synthetic set (default 0)")
     how.add_argument("--rounds", type=at_least(0), default=3, metavar="N", help="of timing, 0 for none (default 3)")
-    said = parser.add_argument_group("what is said")
-    said.add_argument("--pictures", type=at_least(0), default=2, metavar="N", help="pairs to draw a set (default 2)")
-    said.add_argument("--json", action="store_true", help="print bench.json instead of the tables")
-    said.add_argument("--quiet", action="store_true", help="no progress")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,12 +1,15 @@
 """Methods of one fixed curve against their formulas in float64, on real photographs."""
 
+import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from skimage import data as photos
+from skimage import data
 from torch import Tensor
 
 from rawsynth.cameras.choosing import cameras_with
@@ -42,7 +45,7 @@ CURVES: dict[str, Callable[[Array], Array]] = {"srgb_linear": srgb_decoded, "smo
 
 def photo(name: str, dtype: torch.dtype = torch.uint8) -> Tensor:
     """A photograph of even size as (1, 3, H, W)."""
-    pixels = getattr(photos, name)()
+    pixels = getattr(data, name)()
     pixels = pixels[: pixels.shape[0] // 2 * 2, : pixels.shape[1] // 2 * 2]
     image = torch.from_numpy(pixels.copy()).permute(2, 0, 1)[None]
     return image if dtype == torch.uint8 else (image / 255.0).to(dtype)
@@ -122,6 +125,20 @@ def test_highlights_are_not_spared() -> None:
     white = torch.full((1, 3, 2, 2), 255, dtype=torch.uint8)
     raw = ReverseISP("srgb_linear", cam_from_srgb=np.eye(3), white_balance=(2.0, 1.6), rgb_gain=1.25)(white)
     assert raw.packed.flatten().tolist() == pytest.approx([0.4, 0.8, 0.8, 0.5])
+
+
+@pytest.mark.parametrize("name", CURVES)
+def test_a_corpus_is_made_by_it(
+    name: str, photos: Path, tmp_path: Path, cli: Callable[..., Any], read_samples: Callable[..., Any]
+) -> None:
+    """By the command; every sample has the method and its camera."""
+    done = cli("generate", photos, tmp_path / "corpus", "--method", name, "--srgb", "--quiet", "--clean-only")
+    assert done.code == 0, done.err
+    samples = read_samples(tmp_path / "corpus")
+    assert len(samples) == 5
+    for members in samples.values():
+        meta = json.loads(members["json"])
+        assert meta["method"] == name and meta["camera"] in cameras_with(color=True)
 
 
 @pytest.mark.slow

@@ -31,7 +31,8 @@ def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_windows_of_developed_files(raws: Path, work: Path) -> None:
     seen: dict[str, str | None] = {}
-    pairs = render_sources(find_sources(str(raws)), "rawpy", work, observe=lambda name, problem: seen.update({name: problem}))
+    sources = find_sources(str(raws))
+    pairs = render_sources(sources, "rawpy", work, observe=lambda name, problem: seen.update({name: problem}))
     assert set(pairs.scenes) == {"coffee", "astronaut"} and len(pairs) == 6
     assert [name for name, problem in seen.items() if problem] == [
         f"damaged.dng-rawpy-{style}" for style in ("auto-bright", "bt709", "srgb")

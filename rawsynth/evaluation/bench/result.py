@@ -68,7 +68,9 @@ class SetResult:
         if set(counts) == {()}:
             return "nothing: drawn"
         known = [_told_words(fields) for fields in counts]
-        return known[0] if len(counts) == 1 else " or ".join(f"{w} ({n})" for w, n in zip(known, counts.values()))
+        if len(known) == 1:
+            return known[0]
+        return " or ".join(f"{words} ({n})" for words, n in zip(known, counts.values(), strict=True))
 
 
 _WORDS = {"cam_from_srgb": "matrix", "white_balance": "white balance", "rgb_gain": "exposure"}

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from rawsynth import storage
 from rawsynth.errors import InputAccessError, RawsynthError, SampleError, UsageError
-from rawsynth.evaluation.bench.cost import describe_device, measure_costs
+from rawsynth.evaluation.bench.cost import Cost, describe_device, measure_costs
 from rawsynth.evaluation.bench.entries import Conditions, Entry
 from rawsynth.evaluation.bench.pictures import draw_pictures
 from rawsynth.evaluation.bench.report import write_bench
@@ -149,7 +149,7 @@ def _score_set(
         scored.evaluations[entry.name], scored.files[entry.name] = made, file
 
 
-def _digest(entry: Entry, conditions: Any, pairs: str) -> str:
+def _digest(entry: Entry, conditions: Mapping[str, Any], pairs: str) -> str:
     """Return what two results must share to be the same."""
     versions = environment()
     stated = [RESULT_FORMAT, entry.name, dict(entry.identity), dict(conditions), versions, pairs]
@@ -188,7 +188,7 @@ def _scored(
     return None
 
 
-def _costs(found: BenchResult, options: BenchOptions) -> Any:
+def _costs(found: BenchResult, options: BenchOptions) -> dict[str, Cost]:
     for scored in found.sets:
         pair = _first(scored.source)
         if pair is not None:

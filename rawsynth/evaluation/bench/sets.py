@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rawsynth import storage
@@ -107,7 +107,8 @@ def fingerprint(pairs: PairSet, progress: Callable[[int], object] = lambda done:
 
 
 def _is_raw(place: str) -> bool:
-    if place.rpartition(".")[2].lower() in RAW_SUFFIXES:
+    _, dot, suffix = place.rpartition(".")
+    if dot and suffix.lower() in RAW_SUFFIXES:
         return True
     if not storage.exists(place) or not storage.is_folder(place):
         return False
@@ -120,7 +121,7 @@ def _developed(place: str, options: SetOptions, tell: Tell) -> list[BenchSet]:
     if not storage.is_local(options.work):
         raise UsageError(f"developed pairs are kept in a local folder; got {options.work}. Name one: --work FOLDER.")
     found: list[BenchSet] = []
-    reasons: list[str] = []
+    nothing_of: dict[str, str] = {}
     for software in available(options.software):
         left_out: dict[str, str] = {}
 
@@ -130,15 +131,18 @@ def _developed(place: str, options: SetOptions, tell: Tell) -> list[BenchSet]:
             tell(f"{name}: {'developed' if problem is None else f'left out: {problem}'}")
 
         pairs = render_sources(sources, software, Path(storage.absolute(options.work)), observe=observe)
-        reasons += left_out.values()
         if not len(pairs):
+            nothing_of |= left_out
             continue
         files = len(set(pairs.scenes))
         by = "the cameras' own JPEGs" if software == CAMERA.software else f"developed by {software}"
         words = f"{files} real RAW files of {place}, {by}, windows of at most 512x512"
         found.append(BenchSet(f"{place} [{software}]", words, pairs, left_out))
     if not found:
-        raise UsageError(f"{place}: none of {len(sources)} RAW files could be developed; the first: {reasons[0]}")
+        reason = next(iter(nothing_of.values()))
+        raise UsageError(f"{place}: none of {len(sources)} RAW files could be developed; the first: {reason}")
+    # Of a software that could develop nothing there is no set to say so.
+    found[0] = replace(found[0], left_out={**found[0].left_out, **nothing_of})
     return found
 
 

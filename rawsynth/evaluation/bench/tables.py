@@ -54,6 +54,9 @@ def headline(found: BenchResult) -> list[str]:
         f"Methods that take colour were told {told}; draws have seed {how['seed']}. Means over images with 95 % "
         "intervals over scenes. docs/benchmark.md says what each number means and what cannot be compared.",
     ]
+    exposures = {e.name: e.identity["rgb_gain"] for e in found.entries if e.identity.get("rgb_gain") is not None}
+    for name, gain in exposures.items():
+        lines.append(f"Where pairs state no exposure, {name} has the centre of its law, rgb_gain {gain:g}.")
     if not found.complete:
         lines.append("Not complete: the run was stopped. The same command goes on from here.")
     return lines

@@ -3,12 +3,15 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from rawsynth.errors import UnknownNameError, UsageError
 from rawsynth.evaluation.bench.entries import Conditions, build_entries
 from rawsynth.evaluation.bench.own import load_own_method
 from rawsynth.methods import METHODS
 from rawsynth.methods.listing import list_methods
+from rawsynth.methods.rst_isp_net_small import RstIspNetSmall
+from rawsynth.methods.style_file import FittedStyle, StyleCard, save_style
 from tests.small_network import save_small_network
 
 
@@ -44,6 +47,16 @@ def test_weights_decide_what_an_entry_is(tmp_path: Path) -> None:
     files = [save_small_network(tmp_path, seed=seed, name=f"{seed}.safetensors") for seed in (0, 1)]
     made = [build_entries([name], Conditions(), weights={name: file})[0][0] for file in files]
     assert made[0].identity != made[1].identity and made[0].parameters == made[1].parameters > 0
+
+
+def test_a_style_is_a_row_of_its_own(tmp_path: Path) -> None:
+    method = RstIspNetSmall.create()
+    style = method.network.encode_style(torch.rand(1, 3, 96, 96))
+    file = str(tmp_path / "mine.safetensors")
+    save_style(file, FittedStyle(style, "fixed", method.digest, StyleCard()))
+    entries, _ = build_entries(["rst_isp_net_small", "unprocess"], Conditions(), style=file)
+    assert [entry.name for entry in entries] == ["rst_isp_net_small", "rst_isp_net_small + style", "unprocess"]
+    assert entries[0].identity["version"] != entries[1].identity["version"]
 
 
 @pytest.mark.parametrize(

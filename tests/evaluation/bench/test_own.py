@@ -74,7 +74,8 @@ def test_files_that_are_not_there_or_fail(tmp_path: Path) -> None:
         load_own_method(f"{tmp_path}/none.py:Mine")
     with pytest.raises(UsageError, match="FILE.py:CLASS"):
         load_own_method("mine")
-    for content, words in (("1 / 0", "ZeroDivisionError"), ("def", "SyntaxError"), ("import nothing_at_all", "ModuleNot")):
+    files = {"1 / 0": "ZeroDivisionError", "def": "SyntaxError", "import nothing_at_all": "ModuleNotFoundError"}
+    for content, words in files.items():
         (tmp_path / "bad.py").write_text(content)
         with pytest.raises(UsageError, match=f"bad.py fails when it is run: {words}"):
             load_own_method(f"{tmp_path}/bad.py:Mine")

@@ -54,6 +54,9 @@ def test_raw_files_give_a_set_a_software(tmp_path: Path) -> None:
         assert len(found.pairs) == 3 and set(found.pairs.scenes) == {"a"} and len(found.left_out) == 3
     assert any("broken.dng-rawpy-srgb: left out" in line for line in told)
     assert len(list((tmp_path / "work/pairs").iterdir())) == 3
+    both = SetOptions(work=str(tmp_path / "work"), software=("rawpy", "camera"))
+    (found,) = open_sets([str(raws / "a.dng")], both)
+    assert list(found.left_out) == ["a.dng-camera-jpeg"]
     with pytest.raises(UsageError, match="none of 1 RAW files could be developed"):
         open_sets([str(raws / "broken.dng")], options)
     with pytest.raises(UsageError, match="--work FOLDER"):
