@@ -1,5 +1,6 @@
 """Methods of one fixed curve against their formulas in float64, on real photographs."""
 
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from skimage import data
 from torch import Tensor
 
@@ -131,14 +133,18 @@ def test_highlights_are_not_spared() -> None:
 def test_a_corpus_is_made_by_it(
     name: str, photos: Path, tmp_path: Path, cli: Callable[..., Any], read_samples: Callable[..., Any]
 ) -> None:
-    """By the command; every sample has the method and its camera."""
+    """By the command; every sample's record has the method and its camera, and replays to the stored RAW."""
     done = cli("generate", photos, tmp_path / "corpus", "--method", name, "--srgb", "--quiet", "--clean-only")
     assert done.code == 0, done.err
     samples = read_samples(tmp_path / "corpus")
     assert len(samples) == 5
     for members in samples.values():
-        meta = json.loads(members["json"])
-        assert meta["method"] == name and meta["camera"] in cameras_with(color=True)
+        raw = json.loads(members["json"])["raw"]
+        assert raw["method"] == name and raw["camera"] in cameras_with(color=True)
+        stored = np.load(io.BytesIO(members["clean.npy"]), allow_pickle=False)
+        pixels = np.asarray(Image.open(photos / json.loads(members["json"])["source"]["url"].rpartition("photos/")[2]))
+        srgb = torch.from_numpy(pixels[: 2 * stored.shape[1], : 2 * stored.shape[2]].transpose(2, 0, 1).copy())
+        assert np.abs(by_formula(name, srgb[None], raw) - stored / 65535).max() < 1e-5
 
 
 @pytest.mark.slow
