@@ -67,6 +67,8 @@ class SetOptions:
 def open_sets(places: Sequence[str], options: SetOptions, *, tell: Tell = lambda text: None) -> list[BenchSet]:
     """Open what is named: ``"synthetic"``, pairs, or RAW files, which give a set for each software.
 
+    RAW files that are named one by one, as a shell does of a pattern, are one set.
+
     Raises:
         UsageError: a place twice or with nothing in it, or options that fit nothing.
         CorpusError, InputAccessError: pairs are damaged or out of reach.
@@ -75,11 +77,15 @@ def open_sets(places: Sequence[str], options: SetOptions, *, tell: Tell = lambda
     if twice:
         raise UsageError(f"a set is named once; {twice[0]} is there {places.count(twice[0])} times.")
     found = []
+    files = [place for place in places if place != SYNTHETIC and _is_raw_file(place)]
     for place in places:
         if place == SYNTHETIC:
             found.append(_synthetic(options, tell))
-        elif _is_raw(place):
-            found += _developed(place, options, tell)
+        elif place in files:
+            together = files[0] if len(files) == 1 else f"{len(files)} RAW files"
+            found += _developed(together, files, options, tell) if place == files[0] else []
+        elif _has_raw_files(place):
+            found += _developed(place, [place], options, tell)
         else:
             pairs = open_pairs(place, layout=options.layout)
             found.append(BenchSet(place, f"pairs as stored in {place}", pairs))
@@ -106,18 +112,21 @@ def fingerprint(pairs: PairSet, progress: Callable[[int], object] = lambda done:
     return digest.hexdigest()
 
 
-def _is_raw(place: str) -> bool:
+def _is_raw_file(place: str) -> bool:
+    """Whether it is a RAW file by its name, or a pattern of them."""
     _, dot, suffix = place.rpartition(".")
-    if dot and suffix.lower() in RAW_SUFFIXES:
-        return True
+    return bool(dot) and suffix.lower() in RAW_SUFFIXES
+
+
+def _has_raw_files(place: str) -> bool:
     if not storage.exists(place) or not storage.is_folder(place):
         return False
     suffixes = {path.rpartition(".")[2].lower() for path, _ in storage.walk_files(place)}
     return bool(suffixes & set(RAW_SUFFIXES)) and "tar" not in suffixes
 
 
-def _developed(place: str, options: SetOptions, tell: Tell) -> list[BenchSet]:
-    sources = find_sources(place)
+def _developed(name: str, places: Sequence[str], options: SetOptions, tell: Tell) -> list[BenchSet]:
+    sources = [source for place in places for source in find_sources(place)]
     if not storage.is_local(options.work):
         raise UsageError(f"developed pairs are kept in a local folder; got {options.work}. Name one: --work FOLDER.")
     found: list[BenchSet] = []
@@ -125,22 +134,22 @@ def _developed(place: str, options: SetOptions, tell: Tell) -> list[BenchSet]:
     for software in available(options.software):
         left_out: dict[str, str] = {}
 
-        def observe(name: str, problem: str | None, left_out: dict[str, str] = left_out) -> None:
+        def observe(file: str, problem: str | None, left_out: dict[str, str] = left_out) -> None:
             if problem is not None:
-                left_out[name] = problem
-            tell(f"{name}: {'developed' if problem is None else f'left out: {problem}'}")
+                left_out[file] = problem
+            tell(f"{file}: {'developed' if problem is None else f'left out: {problem}'}")
 
         pairs = render_sources(sources, software, Path(storage.absolute(options.work)), observe=observe)
         if not len(pairs):
             nothing_of |= left_out
             continue
-        files = len(set(pairs.scenes))
+        count, of = len(set(pairs.scenes)), "" if len(places) > 1 else f" of {name}"
         by = "the cameras' own JPEGs" if software == CAMERA.software else f"developed by {software}"
-        words = f"{files} real RAW files of {place}, {by}, windows of at most 512x512"
-        found.append(BenchSet(f"{place} [{software}]", words, pairs, left_out))
+        words = f"{count} real RAW files{of}, {by}, windows of at most 512x512"
+        found.append(BenchSet(f"{name} [{software}]", words, pairs, left_out))
     if not found:
         reason = next(iter(nothing_of.values()))
-        raise UsageError(f"{place}: none of {len(sources)} RAW files could be developed; the first: {reason}")
+        raise UsageError(f"{name}: none of {len(sources)} RAW files could be developed; the first: {reason}")
     # Of a software that could develop nothing there is no set to say so.
     found[0] = replace(found[0], left_out={**found[0].left_out, **nothing_of})
     return found

@@ -63,6 +63,17 @@ def test_raw_files_give_a_set_a_software(tmp_path: Path) -> None:
         open_sets([str(raws)], SetOptions(work="memory://work"))
 
 
+def test_raw_files_by_name_are_one_set(tmp_path: Path) -> None:
+    names = ("coffee", "astronaut")
+    for name in names:
+        (tmp_path / f"{name}.dng").write_bytes(dng.dng(dng.sensor(dng.photograph(name, 96, 128))))
+    options = SetOptions(work=str(tmp_path / "work"), software=("rawpy",), crop=64, renditions=1)
+    places = [str(tmp_path / "coffee.dng"), "synthetic", str(tmp_path / "astronaut.dng")]
+    found = open_sets(places, options)
+    assert [each.name for each in found] == ["2 RAW files [rawpy]", "synthetic"]
+    assert set(found[0].pairs.scenes) == set(names) and found[0].words.startswith("2 real RAW files, developed")
+
+
 def test_the_synthetic_set(tmp_path: Path) -> None:
     (found,) = open_sets(["synthetic"], SetOptions(crop=64, renditions=1, seed=3))
     assert found.name == "synthetic" and len(found.pairs) == 4
