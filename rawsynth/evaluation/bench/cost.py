@@ -24,7 +24,7 @@ class Cost:
     """One method on one image.
 
     Attributes:
-        ms: milliseconds an image, the median of the rounds; sRGB on the device, one image at a time.
+        ms: milliseconds an image, the median of the rounds; from uint8 sRGB in memory to RAW on the device.
         images_per_s: the same, inverted.
         memory_mb: peak during a call above what was held before it; ``None`` where that cannot be measured.
         height, width: of the image.
