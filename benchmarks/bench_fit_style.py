@@ -27,11 +27,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rendered_pairs import RenderedPair, load
-from rendering_scores import Crop, FrameScore, crops_of, expose_sensor, score_frame
 
+from rawsynth.evaluation.frame_scores import FrameScore, expose_sensor, score_frame
 from rawsynth.methods.rst_isp_net_small import RstIspNetSmall
 from rawsynth.methods.style_file import FittedStyle, StyleCard
+from rawsynth.pairs.rendered import Crop, RenderedPair, crops_of, load
 from rawsynth.training.style_fit import FitOptions, fit_style
 from rawsynth.training.style_pairs import StylePair
 

@@ -4,17 +4,18 @@
     python benchmarks/bench_renderings.py a.dng b.NEF --work /tmp/renderings --software libraw --methods linear
 
 Each RAW file is developed by whatever is installed of dcraw_emu, darktable-cli and rawtherapee-cli, in the styles of
-``develop.RENDERINGS``; the camera's own JPEG counts too, where it lies beside the file or in it at full size. The sRGB
-is coded as photographs are and laid on the RAW pixel by pixel. Pairs stay under ``--work``, about 60 MB each at 12 Mpx,
-so that a second run only scores; remove one to have it made again. Every method is told the file's own matrix and
-as-shot white balance, and nothing else; the style is read from the whole frame. Up to twelve windows of 512x512 count.
+``rawsynth.pairs.developers``; the camera's own JPEG counts too, where it lies beside the file or in it at full size.
+The sRGB is coded as photographs are and laid on the RAW pixel by pixel. Pairs stay under ``--work``, about 60 MB each
+at 12 Mpx, so that a second run only scores; remove one to have it made again. Every method is told the file's own
+matrix and as-shot white balance, and nothing else; the style is read from the whole frame. Up to twelve windows of
+512x512 count. `rawsynth bench` scores RAW files window by window, with intervals; this scores whole frames.
 
 The table says ``absolute / fitted / fitted by crop``, PSNR in dB of packed RAW in [0, 1]: the mean over a frame's
 windows, then over frames. "fitted" has one factor of exposure a frame, found where nothing is saturated; "fitted by
 crop" one a window, found over all of it. ``scores.json`` in ``--work`` has every frame. Methods:
 
     unprocess           Brooks et al. 2019 with rgb_gain 1.25, the centre of its law
-    linear              the sRGB curve undone (IEC 61966-2-1), nothing else
+    linear              the sRGB curve undone (IEC 61966-2-1), nothing else: the method srgb_linear
     rst_isp_net_small   the network, with --weights or those of the package
     oracle              the image's own best cubic polynomial of its sRGB; it knows the answer, and shows what is left
                         to a map of single pixels
@@ -29,27 +30,35 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import torch
-from develop import PROGRAMS, RENDERINGS, Rendering, installed
-from rendered_pairs import RenderedPair, camera_pair, load, make_pair, pair_name, save
-from rendering_scores import Crop, FrameScore, Planes, crops_of, expose_sensor, markdown, oracle_planes, score_frame
 
 from rawsynth.errors import RawsynthError, UsageError
+from rawsynth.evaluation.frame_scores import FrameScore, Planes, markdown, score_frame
+from rawsynth.evaluation.oracle import polynomial_oracle
+from rawsynth.pairs.developers import PROGRAMS, STYLES, installed
+from rawsynth.pairs.rendered import (
+    CAMERA,
+    Crop,
+    RenderedPair,
+    camera_pair,
+    crops_of,
+    load,
+    make_pair,
+    pair_name,
+    save,
+)
 from rawsynth.pairs.sources import RawSource, find_sources
 from rawsynth.raw.files import RawFile, read_raw
 from rawsynth.transforms import ReverseISP
 
 RGB_GAIN = 1.25
-CAMERA = Rendering("camera", "jpeg")
 Method = Callable[[RenderedPair, list[Crop]], list[Planes]]
 
 
-def linear_planes(pair: RenderedPair, crops: list[Crop]) -> list[Planes]:
-    """Undo the sRGB curve, then known physics."""
-    code = np.arange(256) / 255
-    light = np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4).astype(np.float32)
-    return [expose_sensor(light[pair.srgb[:, y : y + h, x : x + w]], pair) for y, x, h, w in crops]
+def oracle_planes(pair: RenderedPair, crops: list[Crop]) -> list[Planes]:
+    """Fit the frame's own polynomials to its windows."""
+    windows = [pair.srgb[:, y : y + h, x : x + w] for y, x, h, w in crops]
+    return polynomial_oracle(windows, [pair.planes(crop) for crop in crops])
 
 
 def reverse_isp(name: str, weights: str | None, *, rgb_gain: float | None) -> Method:
@@ -71,7 +80,7 @@ def methods_of(names: list[str], weights: str | None) -> dict[str, Method]:
     """Return the named methods."""
     known: dict[str, Callable[[], Method]] = {
         "unprocess": lambda: reverse_isp("unprocess", None, rgb_gain=RGB_GAIN),
-        "linear": lambda: linear_planes,
+        "linear": lambda: reverse_isp("srgb_linear", None, rgb_gain=1.0),
         "oracle": lambda: oracle_planes,
     }
     return {name: known.get(name, lambda: reverse_isp(name, weights, rgb_gain=None))() for name in names}
@@ -80,16 +89,16 @@ def methods_of(names: list[str], weights: str | None) -> dict[str, Method]:
 def prepare(source: RawSource, software: list[str], work: Path) -> Iterator[Path]:
     """Yield a file's pairs, made now or before; what cannot be made is said on stderr."""
     raw: RawFile | None = None
-    wanted = [rendering for rendering in (*RENDERINGS, CAMERA) if rendering.software in software]
-    for rendering in wanted:
-        path = work / "pairs" / f"{pair_name(Path(source.url).name, rendering)}.npz"
+    wanted = [style for style in (*STYLES, CAMERA) if style.software in software]
+    for style in wanted:
+        path = work / "pairs" / f"{pair_name(Path(source.url).name, style)}.npz"
         if not path.exists():
             try:
                 raw = raw or read_raw(source.url)
-                own = rendering == CAMERA
-                save(camera_pair(source) if own else make_pair(raw, rendering, work / "tools"), path)
+                own = style == CAMERA
+                save(camera_pair(source) if own else make_pair(raw, style, work / "tools"), path)
             except RawsynthError as error:
-                print(f"left out: {source.path}, {rendering.name}: {error}", file=sys.stderr)
+                print(f"left out: {source.path}, {style.name}: {error}", file=sys.stderr)
                 continue
         yield path
 

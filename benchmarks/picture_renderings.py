@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
-from rendered_pairs import RenderedPair, load
 
 from rawsynth.pairs.isp_stages import transfer
+from rawsynth.pairs.rendered import RenderedPair, load
 from rawsynth.transforms import ReverseISP
 
 WIDTH, GAP = 360, 4

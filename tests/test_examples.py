@@ -61,8 +61,19 @@ def test_train_tiny(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_new_method(tmp_path: Path) -> None:
+    out = run_example("05_new_method.py", str(tmp_path))
+    rows = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("| ")]
+    assert rows[1:5] == ["---", "unprocess", "srgb_linear", "plain_gamma"]
+    assert (tmp_path / "bench.html").exists()
+    text = (EXAMPLES / "05_new_method.py").read_text()
+    toy = text[text.index("class PlainGamma") : text.index("if __name__")]
+    assert len(toy.strip().splitlines()) < 40
+
+
+@pytest.mark.slow
 def test_noise_on_read(tmp_path: Path) -> None:
-    out = run_example("05_noise_on_read.py", str(tmp_path))
+    out = run_example("07_noise_on_read.py", str(tmp_path))
     pairs, clean = (float(word) for word in re.findall(r"([\d.]+) MB", out))
     assert clean < 0.55 * pairs
     assert "32 crops at ISO" in out

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rawsynth.cli.main import build_parser
+from rawsynth.cli.main import build_parser, main
 from rawsynth.engine.local import generate
 from rawsynth.pipeline.config import build_config
 
@@ -43,6 +43,20 @@ def test_python_blocks_run() -> None:
 def test_the_blocks_on_noise_run() -> None:
     for block in blocks("python", (ROOT / "docs/noise.md").read_text("utf-8")):
         exec(compile(block, "docs/noise.md", "exec"), {})
+
+
+def test_the_guide_to_a_method_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first block is a file that its command takes; the others go on from there."""
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/add-a-method.md").read_text("utf-8")
+    first, *others = blocks("python", text)
+    Path("mine.py").write_text(first, "utf-8")
+    (command,) = (line for block in blocks("bash", text) for line in block.splitlines())
+    assert main(shlex.split(command)[1:]) == 0
+    assert "plain_gamma" in Path("scores/bench.md").read_text("utf-8")
+    names: dict[str, object] = {}
+    for block in (first, *others):
+        exec(compile(block, "docs/add-a-method.md", "exec"), names)
 
 
 @pytest.mark.parametrize("document", sorted(path.name for path in (ROOT / "docs").glob("*.md")))

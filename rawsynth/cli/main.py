@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from rawsynth import __version__
 from rawsynth.cli import (
+    bench,
     calibrate,
     cameras,
     demo,
@@ -18,6 +19,7 @@ from rawsynth.cli import (
     generate,
     index,
     inspect,
+    methods,
     noise_report,
     pairs,
     preview,
@@ -30,6 +32,7 @@ from rawsynth.errors import RawsynthError, UsageError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 VERBS = {
+    "bench": bench,
     "calibrate": calibrate,
     "cameras": cameras,
     "demo": demo,
@@ -39,6 +42,7 @@ VERBS = {
     "generate": generate,
     "index": index,
     "inspect": inspect,
+    "methods": methods,
     "noise-report": noise_report,
     "pairs": pairs,
     "preview": preview,
@@ -46,7 +50,7 @@ VERBS = {
     "train": train,
     "verify": verify,
 }
-RESUMABLE = ("export", "generate", "train")
+RESUMABLE = ("bench", "export", "generate", "train")
 
 _DESCRIPTION = """\
 Turn sRGB photographs into noisy/clean RAW corpora for training denoisers.

@@ -14,7 +14,7 @@ from rawsynth.errors import InputAccessError, SampleError, UsageError
 from rawsynth.evaluation.pictures import write_pictures
 from rawsynth.evaluation.report import check_labels, write_report
 from rawsynth.evaluation.result import Evaluation, Row
-from rawsynth.evaluation.running import Job, MethodRunner
+from rawsynth.evaluation.running import Job, MethodRunner, Runner
 from rawsynth.evaluation.scoring import check_pair, check_result, score_batch
 from rawsynth.pairs import PairSet
 from rawsynth.transforms import ReverseISP
@@ -63,22 +63,13 @@ def evaluate(
         SampleError, InputAccessError: not one pair could be scored.
         OutputError: the output cannot be written.
     """
-    _check_set(pairs, batch, pictures)
+    check_set(pairs, batch, pictures)
     check_labels(labels or {})
     if output is not None:
         storage.prepare_folder(output)
     runner = MethodRunner(to_raw, device=torch.device(device), dtype=dtype, known_color=known_color)
-    run = _Run(pairs, runner, batch, progress)
     with runner.evaluation_mode():
-        run.score_all()
-        made = Evaluation(
-            method=to_raw.method.name,
-            version=to_raw.method.version,
-            color=runner.color,
-            rows=tuple(sorted(run.rows, key=lambda row: row.index)),
-            errors={key: run.errors[key] for key in pairs.keys if key in run.errors},
-            labels=dict(labels or {}),
-        )
+        made = score_pairs(runner, pairs, batch=batch, labels=labels, progress=progress)
         if output is not None:
             drawn, failed = write_pictures(made, pairs, runner, output, count=pictures)
             made = replace(made, pictures=drawn, picture_errors=failed)
@@ -86,7 +77,33 @@ def evaluate(
     return made
 
 
-def _check_set(pairs: PairSet, batch: int | None, pictures: int) -> None:
+def score_pairs(
+    runner: Runner,
+    pairs: PairSet,
+    *,
+    batch: int | None = None,
+    labels: Mapping[str, Any] | None = None,
+    progress: Progress = lambda done: None,
+) -> Evaluation:
+    """Score what a runner makes of every pair; it must be in its evaluation mode.
+
+    Raises:
+        UsageError, SampleError, InputAccessError: as :func:`evaluate`.
+    """
+    run = _Run(pairs, runner, batch, progress)
+    run.score_all()
+    return Evaluation(
+        method=runner.name,
+        version=runner.version,
+        color=runner.color,
+        rows=tuple(sorted(run.rows, key=lambda row: row.index)),
+        errors={key: run.errors[key] for key in pairs.keys if key in run.errors},
+        labels=dict(labels or {}),
+    )
+
+
+def check_set(pairs: PairSet, batch: int | None, pictures: int) -> None:
+    """Raise UsageError for a set without pairs or with a key twice, or for counts that cannot be."""
     if batch is not None and batch < 1:
         raise UsageError(f"a batch holds one image or more; got {batch}.")
     if pictures < 0:
@@ -101,7 +118,7 @@ def _check_set(pairs: PairSet, batch: int | None, pictures: int) -> None:
 class _Run:
     """One pass over the pairs: rows and errors as they come."""
 
-    def __init__(self, pairs: PairSet, runner: MethodRunner, batch: int | None, progress: Progress) -> None:
+    def __init__(self, pairs: PairSet, runner: Runner, batch: int | None, progress: Progress) -> None:
         self.pairs, self.runner, self.progress = pairs, runner, progress
         self.most = batch or len(pairs)
         self.budget = _BATCH_PIXELS.get(runner.device.type, _BATCH_PIXELS["cpu"])
@@ -148,7 +165,8 @@ class _Run:
         waiting = 0
         for job in self._jobs():
             pixels = job.pair.srgb[0].numel()
-            kind = (*job.pair.srgb.shape, job.pair.scoring)
+            frame = job.pair.frame
+            kind = (*job.pair.srgb.shape, job.pair.scoring, None if frame is None else frame.shape)
             groups.setdefault(kind, []).append(job)
             waiting += pixels
             full = len(groups[kind]) >= min(self.most, max(1, self.budget // pixels))

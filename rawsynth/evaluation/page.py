@@ -15,7 +15,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _NUMBER = re.compile(r"[-+\u2212]?[0-9][0-9 .,]*(e[-+]?[0-9]+)?( ?%)?", re.IGNORECASE)
 
 _STYLE = """\
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 900px; margin: 2em auto; padding: 0 1em; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: WIDTHpx; margin: 2em auto; padding: 0 1em; }
 h1 { font-size: 1.5em; font-weight: 600; } h2 { font-size: 1.1em; font-weight: 600; margin-top: 2em; }
 p.summary { margin: 0.2em 0; } p.caption { color: #555; margin-top: 0.4em; }
 img { width: 100%; height: auto; } div.wide { overflow-x: auto; }
@@ -78,8 +78,10 @@ def write_page(output: str, *, title: str, summary: Sequence[str], blocks: Seque
     storage.write_atomic(storage.join(output, "index.html"), page.encode("utf-8", "backslashreplace"))
 
 
-def page_html(*, title: str, summary: Sequence[str], blocks: Sequence[Figure | Table]) -> str:
-    """Return the page's HTML; every text is escaped.
+def page_html(
+    *, title: str, summary: Sequence[str], blocks: Sequence[Figure | Table], width_px: int = 900
+) -> str:
+    """Return the page's HTML, at most ``width_px`` wide; every text is escaped.
 
     Raises:
         UsageError: a row is longer or shorter than its table.
@@ -89,7 +91,7 @@ def page_html(*, title: str, summary: Sequence[str], blocks: Sequence[Figure | T
         "<!DOCTYPE html>",
         f'<html lang="en"><head><meta charset="utf-8"><title>{heading}</title>',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<style>\n{_STYLE}</style></head><body>",
+        f"<style>\n{_STYLE.replace('WIDTH', str(width_px))}</style></head><body>",
         f"<h1>{heading}</h1>",
         *(f'<p class="summary">{html.escape(line)}</p>' for line in summary),
         *(_figure_html(block) if isinstance(block, Figure) else _table_html(block) for block in blocks),

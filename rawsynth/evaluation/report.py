@@ -13,13 +13,14 @@ from typing import Any
 from rawsynth import storage
 from rawsynth.errors import UsageError
 from rawsynth.evaluation.result import Evaluation
-from rawsynth.evaluation.scoring import METRICS
+from rawsynth.evaluation.scoring import METRICS, digits_of
 from rawsynth.versions import package_versions
 
 _COLORS = {
     "known": "colour as the pairs' metadata state it",
     "drawn": "colour drawn by the method's law",
     "own": "colour of the method's weights",
+    "reference": "fitted to the reference",
 }
 
 
@@ -53,13 +54,13 @@ def environment() -> dict[str, str]:
 
 
 def csv_text(evaluation: Evaluation) -> str:
-    """Return a line an image: key, scene, size, which colour was known, and every score."""
+    """Return a line an image: key, scene, size, which colour was known, and every score that it has."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["key", "scene", "height", "width", "known", *METRICS])
     for row in evaluation.rows:
         names = [row.key, row.scene, row.height, row.width, "+".join(row.known)]
-        writer.writerow([*names, *(repr(row.scores[name]) for name in METRICS)])
+        writer.writerow([*names, *(repr(row.scores[name]) if name in row.scores else "" for name in METRICS)])
     return buffer.getvalue()
 
 
@@ -67,9 +68,9 @@ def markdown_table(evaluation: Evaluation) -> str:
     """Return what was scored in a sentence, and a Markdown table of the set's means with their intervals."""
     lines = [_headline(evaluation), "", "| score | mean | 95 % interval | least | median | most |"]
     lines.append("| --- | ---: | :---: | ---: | ---: | ---: |")
-    for name, words in METRICS.items():
-        mean, values = evaluation.means[name], [row.scores[name] for row in evaluation.rows]
-        digits = 2 if "psnr" in name else 4
+    for name, mean in evaluation.means.items():
+        values = [row.scores[name] for row in evaluation.rows if name in row.scores]
+        words, digits = METRICS[name], digits_of(name)
         interval = "one scene" if mean.low is None else f"{mean.low:.{digits}f} to {mean.high:.{digits}f}"
         spread = (min(values), statistics.median(values), max(values))
         cells = [words, f"{mean.value:.{digits}f}", interval, *(f"{value:.{digits}f}" for value in spread)]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -35,6 +35,34 @@ class Job:
     known: tuple[str, ...]
 
 
+class Runner(Protocol):
+    """What can be scored: a method, or a reference that is none.
+
+    Attributes:
+        name, version: for the report.
+        color: what it was told, see :class:`rawsynth.evaluation.result.Evaluation`.
+        device: where its RAW is.
+    """
+
+    color: str
+    device: torch.device
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def version(self) -> str: ...
+
+    def prepare(self, index: int, pair: Pair) -> Job:
+        """Decide a pair's parameters."""
+
+    def evaluation_mode(self) -> AbstractContextManager[None]:
+        """Be on the device and in evaluation mode meanwhile."""
+
+    def __call__(self, jobs: Sequence[Job]) -> Tensor:
+        """Make the RAW of pairs of one size."""
+
+
 class MethodRunner:
     """Apply a method to pairs, in evaluation mode and without gradients.
 
@@ -51,6 +79,16 @@ class MethodRunner:
     def __init__(self, to_raw: ReverseISP, *, device: torch.device, dtype: torch.dtype, known_color: bool) -> None:
         self.to_raw, self.device, self.dtype = to_raw, device, dtype
         self.color = ("known" if known_color else "drawn") if to_raw.method.takes_color else "own"
+
+    @property
+    def name(self) -> str:
+        """The method's name."""
+        return self.to_raw.method.name
+
+    @property
+    def version(self) -> str:
+        """Of what the method computes; a learned one's names its weights."""
+        return self.to_raw.method.version
 
     def prepare(self, index: int, pair: Pair) -> Job:
         """Decide a pair's parameters.
@@ -85,16 +123,18 @@ class MethodRunner:
                 module.training = training
 
     def __call__(self, jobs: Sequence[Job]) -> Tensor:
-        """Make the RAW of pairs of one size: ``(B, 4, h, w)`` float32 on the device.
+        """Make the RAW of pairs of one size, of their sRGB and of their frames: ``(B, 4, h, w)`` float32 on the device.
 
         Raises:
             UsageError: the device's memory is too small.
         """
         srgb = torch.stack([job.pair.srgb for job in jobs]).to(self.device, non_blocking=True)
+        frames = [job.pair.frame for job in jobs if job.pair.frame is not None]
+        frame = torch.stack(frames).to(self.device, non_blocking=True) if frames else None
         lower = self.dtype != torch.float32
         try:
             with torch.inference_mode(), torch.autocast(self.device.type, self.dtype if lower else None, enabled=lower):
-                return self.to_raw.apply_params(srgb, [dict(job.params) for job in jobs]).packed.float()
+                return self.to_raw.apply_params(srgb, [dict(job.params) for job in jobs], frame=frame).packed.float()
         except torch.OutOfMemoryError as error:
             raise UsageError(
                 f"{self.device} has too little memory for {len(jobs)} images of {srgb.shape[-2]}x{srgb.shape[-1]} "

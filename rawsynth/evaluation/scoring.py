@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rawsynth.errors import SampleError
 from rawsynth.evaluation.aim22 import SMALLEST_SIDE, aim22_psnr, aim22_ssim, reference_values, stored_values
-from rawsynth.evaluation.metrics import exposure_fitted_psnr, plane_psnr, psnr
+from rawsynth.evaluation.metrics import angular_error, exposure_fitted_psnr, plane_psnr, psnr, tonal_psnr
 from rawsynth.pairs import Pair, Scoring
 
 METRICS: dict[str, str] = {
@@ -22,8 +22,22 @@ METRICS: dict[str, str] = {
     "psnr_gr": "PSNR of Gr, dB",
     "psnr_gb": "PSNR of Gb, dB",
     "psnr_b": "PSNR of B, dB",
+    "psnr_shadows": "PSNR of shadows, dB",
+    "psnr_highlights": "PSNR of highlights, dB",
+    "angular_error": "angular colour error, degrees",
+    "shadow_sites": "sites in shadows",
+    "highlight_sites": "sites in highlights",
+    "color_cells": "cells with a colour",
 }
 """What is scored, by the name in files, with the words for people."""
+
+COUNTS = ("shadow_sites", "highlight_sites", "color_cells")
+"""Names of :data:`METRICS` that are no scores, but what scores of parts rest on."""
+
+
+def digits_of(metric: str) -> int:
+    """Return how many decimals of a metric are shown."""
+    return 0 if metric in COUNTS else 2 if "psnr" in metric or metric == "angular_error" else 4
 
 
 def score_batch(result: Tensor, reference: Tensor, scoring: Scoring) -> list[dict[str, float]]:
@@ -38,7 +52,7 @@ def score_batch(result: Tensor, reference: Tensor, scoring: Scoring) -> list[dic
         scoring: the scale of the official scores.
 
     Returns:
-        The scores of each image by the names of :data:`METRICS`.
+        The scores of each image by the names of :data:`METRICS`; without those of parts that it has too little of.
 
     Raises:
         UsageError, SampleError: as :func:`rawsynth.evaluation.metrics.psnr` and ``aim22_ssim``.
@@ -48,8 +62,11 @@ def score_batch(result: Tensor, reference: Tensor, scoring: Scoring) -> list[dic
     fitted, exposure = exposure_fitted_psnr(unit, reference)
     columns = [aim22_psnr(stored, official), aim22_ssim(stored, official), psnr(unit, reference), fitted, exposure]
     columns += plane_psnr(unit, reference).unbind(-1)
+    shadows, highlights, dark, bright = tonal_psnr(unit, reference)
+    angle, cells = angular_error(unit, reference)
+    columns += [shadows, highlights, angle, dark, bright, cells]
     rows = zip(*(column.tolist() for column in columns), strict=True)
-    return [dict(zip(METRICS, row, strict=True)) for row in rows]
+    return [{n: v for n, v in zip(METRICS, row, strict=True) if not math.isnan(v)} for row in rows]
 
 
 def check_pair(pair: Pair) -> None:

@@ -4,11 +4,15 @@ from rawsynth.methods.base import MethodFacts, ReverseMethod
 from rawsynth.methods.learned import LearnedMethod
 from rawsynth.methods.rst_isp_net import RstIspNet
 from rawsynth.methods.rst_isp_net_small import RstIspNetSmall
+from rawsynth.methods.smoothstep_gamma import SmoothstepGamma
+from rawsynth.methods.srgb_linear import SrgbLinear
 from rawsynth.methods.unprocess import Unprocess
 
 METHODS: dict[str, type[ReverseMethod]] = {
     "rst_isp_net": RstIspNet,
     "rst_isp_net_small": RstIspNetSmall,
+    "smoothstep_gamma": SmoothstepGamma,
+    "srgb_linear": SrgbLinear,
     "unprocess": Unprocess,
 }
 

@@ -171,6 +171,17 @@ class NetworkMethod(ReverseMethod):
         except TypeError as error:
             raise UsageError(f"{cls.name}: {error}") from error
 
+    @classmethod
+    def parameter_count(cls, preset: str | None = None) -> int:
+        """Count the parameters of a preset, or of the network's defaults, without making them.
+
+        Raises:
+            UsageError: an unknown preset.
+        """
+        with torch.device("meta"):
+            network = cls.build({} if preset is None else {"preset": preset})
+        return sum(parameter.numel() for parameter in network.parameters())
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move as any module does, but stay float32: ``.half()`` of a model around this one is not meant for it."""
 

@@ -15,15 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rawsynth.cameras.choosing import cameras_with
-from rawsynth.cameras.color import draw_cct
 from rawsynth.errors import UsageError
 from rawsynth.methods import weights as weights_module
 from rawsynth.methods.base import MethodParams
+from rawsynth.methods.drawn_camera import draw_camera
 from rawsynth.methods.learned import NetworkMethod
+from rawsynth.methods.site_sampling import site_colors
 from rawsynth.methods.style_encoder import sample_grid
 from rawsynth.methods.tiling import Tiling, apply_tiled
-from rawsynth.methods.unprocess import site_colors
 from rawsynth.methods.weights import ModelCard
 
 if TYPE_CHECKING:
@@ -133,21 +132,8 @@ class SceneLinearMethod(NetworkMethod):
         self.version = f"{self.architecture_version}+{self.digest[:12]}+{fitted.digest[:12]}"
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
-        """Draw the colour of a built-in camera under a light; exposure is what the network estimates.
-
-        Cameras are equally likely among all with colour matrices; the light's temperature is uniform in 1/CCT.
-        """
-        cameras = tuple(cameras_with(color=True).values())
-        camera = cameras[int(rng.integers(len(cameras)))]
-        cct_k = float(np.float32(draw_cct(rng)))
-        matrix, gains = camera.color(cct_k)
-        return {
-            "camera": camera.name,
-            "cct": cct_k,
-            "cam_from_srgb": matrix.tolist(),
-            "white_balance": list(gains),
-            "rgb_gain": 1.0,
-        }
+        """Draw the colour of a built-in camera under a light; exposure is what the network estimates."""
+        return draw_camera(rng)
 
     def tensors(self, params: Sequence[MethodParams], device: torch.device) -> dict[str, Any]:
         """Return what each sample's sites make of linear light, on the device, without waiting for it."""

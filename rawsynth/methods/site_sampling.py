@@ -6,9 +6,15 @@ it costs one row of the matrix and the luma that guards the highlights, never th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
+
+from rawsynth.methods.base import MethodParams
+from rawsynth.raw.cfa import color_indices
 
 HIGHLIGHT_INFLECTION = 0.9
 # Rounding of float32 sums cannot lift a grey value over the inflection from further below than this.
@@ -20,14 +26,34 @@ _FEW_BRIGHT = 0.15
 _BLOCK = 1 << 18
 
 
-def sample_sites(image: Tensor, table: Tensor | None, rows: Tensor, luma: Tensor, gains: Tensor) -> Tensor:
+def site_colors(
+    params: Sequence[MethodParams],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Resolve samples' colour and exposure to what each CFA site needs, in float64.
+
+    Returns:
+        ``cam_from_srgb`` ``(B, 3, 3)``; the row of it that each site keeps, ``(B, 4, 3)``; what each site is multiplied
+        by, the inverse of its white-balance gain and of the exposure, ``(B, 4)``.
+    """
+    cam = np.array([p["cam_from_srgb"] for p in params], dtype=np.float64)
+    colors = np.array([color_indices(p["cfa"]) for p in params])
+    red, blue = np.array([p["white_balance"] for p in params], dtype=np.float64).T
+    exposure = np.array([p["rgb_gain"] for p in params], dtype=np.float64)
+    inverse = np.stack([1.0 / red, np.ones_like(red), 1.0 / blue], axis=1) / exposure[:, None]
+    return cam, np.take_along_axis(cam, colors[:, :, None], axis=1), np.take_along_axis(inverse, colors, axis=1)
+
+
+def sample_sites(
+    image: Tensor, table: Tensor | None, rows: Tensor, luma: Tensor | None, gains: Tensor
+) -> Tensor:
     """Take linear sRGB to camera RGB at the CFA's sites only, invert the gains and clip.
 
     Args:
         image: ``(B, 3, H, W)``: linear float32, or uint8 with ``table``.
         table: ``(256,)`` linear light of uint8 values, rising, or ``None``.
         rows: ``(B, 4, 3)``, the row of ``cam_from_srgb`` that each site keeps.
-        luma: ``(B, 3)``, the mean of the three rows: the camera's grey value, for the highlight mask.
+        luma: ``(B, 3)``, the mean of the three rows: the camera's grey value, for the highlight mask; ``None``:
+            highlights are darkened like everything else.
         gains: ``(B, 4)``, what each site is multiplied by below the highlights.
 
     Returns:
@@ -37,6 +63,9 @@ def sample_sites(image: Tensor, table: Tensor | None, rows: Tensor, luma: Tensor
         return _sample_all(image, table, rows, luma, gains)
     sites = torch.empty((image.shape[0], 4, image.shape[2] // 2, image.shape[3] // 2))
     for index in range(len(image)):
+        if luma is None:
+            _sample_below(image[index], table, rows[index], gains[index], sites[index])
+            continue
         one = slice(index, index + 1)
         limit = _bright_limit(luma[index])
         brightest = image[index].amax(dim=0).numpy()
@@ -57,14 +86,20 @@ def safe_inverse_gain(gray: Tensor, gain: Tensor) -> Tensor:
     return torch.maximum(mask + (1.0 - mask) * gain, gain)
 
 
-def _sample_all(image: Tensor, table: Tensor | None, rows: Tensor, luma: Tensor, gains: Tensor) -> Tensor:
+def _sample_all(
+    image: Tensor, table: Tensor | None, rows: Tensor, luma: Tensor | None, gains: Tensor
+) -> Tensor:
     """All pixels alike: one expression a site, to be fused by a compiler."""
     planes = []
     for site in range(4):
         pixels = image[:, :, site // 2 :: 2, site % 2 :: 2]
         red, green, blue = (pixels[:, c] if table is None else table[pixels[:, c].int()] for c in range(3))
-        row, gray, gain = rows[:, site, :, None, None], luma[:, :, None, None], gains[:, site, None, None]
+        row, gain = rows[:, site, :, None, None], gains[:, site, None, None]
         value = red * row[:, 0] + green * row[:, 1] + blue * row[:, 2]
+        if luma is None:
+            planes.append((value * gain).clamp(0.0, 1.0))
+            continue
+        gray = luma[:, :, None, None]
         level = red * gray[:, 0] + green * gray[:, 1] + blue * gray[:, 2]
         planes.append((value * safe_inverse_gain(level, gain)).clamp(0.0, 1.0))
     return torch.stack(planes, dim=1)

@@ -4,14 +4,13 @@ Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019, secti
 constants of its reference implementation (Apache-2.0): inverse smoothstep tone curve, gamma expansion, colour matrix,
 inverse gains that spare highlights, clip to [0, 1], mosaic.
 
-Two facts make it fast. Tone and gamma act on single values, so a table of 256 entries serves uint8 input. A CFA site
-keeps one colour, so a site costs one row of the matrix and the luma that guards the highlights, never three colours.
+What makes it fast is in :mod:`rawsynth.methods.fixed_curve` and :mod:`rawsynth.methods.site_sampling`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -19,10 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rawsynth.errors import UsageError
-from rawsynth.methods.base import MethodFacts, MethodParams, ReverseMethod
-from rawsynth.methods.site_sampling import sample_sites
-from rawsynth.raw.cfa import color_indices
+from rawsynth.methods.base import MethodFacts, MethodParams
+from rawsynth.methods.fixed_curve import FixedCurveMethod, table_of
+from rawsynth.methods.site_sampling import site_colors
 from rawsynth.raw.colorimetry import XYZ_FROM_SRGB
 
 GAMMA = 2.2
@@ -81,27 +79,10 @@ def linearize(srgb: Tensor) -> Tensor:
 
 def linear_table() -> Tensor:
     """Return linear light of the 256 uint8 sRGB values, float32, computed in float64."""
-    return gamma_expansion(inverse_smoothstep(torch.arange(256, dtype=torch.float64) / 255.0)).to(torch.float32)
+    return table_of(linearize)
 
 
-def site_colors(
-    params: Sequence[MethodParams],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Resolve samples' colour and exposure to what each CFA site needs, in float64.
-
-    Returns:
-        ``cam_from_srgb`` ``(B, 3, 3)``; the row of it that each site keeps, ``(B, 4, 3)``; what each site is multiplied
-        by, the inverse of its white-balance gain and of the exposure, ``(B, 4)``.
-    """
-    cam = np.array([p["cam_from_srgb"] for p in params], dtype=np.float64)
-    colors = np.array([color_indices(p["cfa"]) for p in params])
-    red, blue = np.array([p["white_balance"] for p in params], dtype=np.float64).T
-    exposure = np.array([p["rgb_gain"] for p in params], dtype=np.float64)
-    inverse = np.stack([1.0 / red, np.ones_like(red), 1.0 / blue], axis=1) / exposure[:, None]
-    return cam, np.take_along_axis(cam, colors[:, :, None], axis=1), np.take_along_axis(inverse, colors, axis=1)
-
-
-class Unprocess(ReverseMethod):
+class Unprocess(FixedCurveMethod):
     """Brooks et al.'s unprocessing; needs no weights."""
 
     name: ClassVar[str] = "unprocess"
@@ -111,14 +92,11 @@ class Unprocess(ReverseMethod):
         licence="Apache-2.0",
     )
     version = "1"
-    ignores_batch: ClassVar[bool] = True
 
-    def __init__(self) -> None:
-        super().__init__()
-        # Not a buffer: casting the model around it to half would cast the table too.
-        self._tables = {torch.device("cpu"): linear_table()}
-        self._linearize: Callable[[Tensor], Tensor] = linearize
-        self._sample_sites: Callable[..., Tensor] = sample_sites
+    @staticmethod
+    def curve(srgb: Tensor) -> Tensor:
+        """Undo tone curve and gamma."""
+        return linearize(srgb)
 
     def draw(self, rng: np.random.Generator) -> dict[str, Any]:
         """Draw one sample's parameters by the paper's law."""
@@ -127,26 +105,7 @@ class Unprocess(ReverseMethod):
         return {"cam_from_srgb": cam_from_srgb.tolist(), "white_balance": [red_gain, blue_gain], "rgb_gain": rgb_gain}
 
     def tensors(self, params: Sequence[MethodParams], device: torch.device) -> dict[str, Any]:
-        """Resolve each sample's CFA to a matrix row and a gain a site; float64 until the last step."""
-        cam, rows, gains = site_colors(params)
-        host = {"rows": rows, "luma": cam.mean(axis=1), "gains": gains}
-        return {k: torch.from_numpy(v.astype(np.float32)).to(device, non_blocking=True) for k, v in host.items()}
-
-    def forward(self, srgb: Tensor, tensors: Mapping[str, Any]) -> Tensor:
-        """Unprocess a batch; see :meth:`ReverseMethod.forward`."""
-        if srgb.dtype == torch.uint8:
-            if srgb.device not in self._tables:
-                self._tables[srgb.device] = self._tables[torch.device("cpu")].to(srgb.device)
-            table = self._tables[srgb.device]
-            return self._sample_sites(srgb, table, tensors["rows"], tensors["luma"], tensors["gains"])
-        if not srgb.is_floating_point():
-            raise UsageError(f"sRGB is uint8, or float in [0, 1]; got {srgb.dtype}.")
-        # Two kernels: fused into the strided sampling, the transcendental tone curve would not vectorise.
-        return self._sample_sites(self._linearize(srgb), None, tensors["rows"], tensors["luma"], tensors["gains"])
-
-    def compile_kernels(self, dynamic: bool | None = None) -> None:
-        """Compile the two device functions; the dtype branch stays outside."""
-        self._linearize = torch.compile(linearize, dynamic=dynamic)
-        # A uint8 cannot leave a table of 256, so the generated bounds checks are left out.
-        options: dict[str, Any] = {"assert_indirect_indexing": False}
-        self._sample_sites = torch.compile(sample_sites, dynamic=dynamic, options=options)
+        """Add what guards the highlights: the camera's grey value."""
+        cam, _, _ = site_colors(params)
+        luma = torch.from_numpy(cam.mean(axis=1).astype(np.float32))
+        return super().tensors(params, device) | {"luma": luma.to(device, non_blocking=True)}

@@ -39,6 +39,8 @@ class Pair:
         raw: ``(4, H/2, W/2)`` float32 on the unit scale (black 0, white 1), planes R, Gr, Gb, B.
         meta: what else is known, JSON-ready: ``camera``, ``iso``, ``white_balance`` (red, blue), ``cam_from_srgb``, ...
         scoring: scale of the official scores.
+        frame: ``(3, h, w)`` uint8, the photograph that the sRGB was cut from, in any size, for methods that read a
+            style from it; ``None``: the sRGB itself.
     """
 
     key: str
@@ -47,6 +49,7 @@ class Pair:
     raw: Tensor
     meta: Mapping[str, Any] = field(default_factory=dict)
     scoring: Scoring = Scoring()
+    frame: Tensor | None = None
 
 
 class PairSet(ABC):

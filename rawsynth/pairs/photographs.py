@@ -98,6 +98,21 @@ def read_photographs(
     return found
 
 
+def decode_photograph(
+    name: str, data: bytes, *, longer: int = 1600, least_reduction: float = 2.0
+) -> Photograph:
+    """Read one photograph's file as :func:`read_photographs` does.
+
+    Raises:
+        UsageError: it cannot be decoded.
+    """
+    try:
+        codes = _reduced(data, longer, least_reduction)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise UsageError(f"{name}: no photograph that can be read: {error}") from error
+    return Photograph(name, codes, hashlib.sha256(data).hexdigest())
+
+
 def _recalled(kept: str | None) -> NDArray[np.uint16] | None:
     """Return what a cache holds; ``None`` where it holds nothing, or nothing whole."""
     if kept is None or not storage.exists(kept):

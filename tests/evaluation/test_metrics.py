@@ -9,9 +9,15 @@ from skimage.metrics import peak_signal_noise_ratio
 from torch import Tensor
 
 from rawsynth.errors import SampleError, UsageError
-from rawsynth.evaluation.metrics import exposure_fitted_psnr, plane_psnr, psnr
+from rawsynth.evaluation.metrics import angular_error, exposure_fitted_psnr, plane_psnr, psnr, tonal_psnr
 
-METRICS = [psnr, plane_psnr, lambda x, y: exposure_fitted_psnr(x, y)[0]]
+METRICS = [
+    psnr,
+    plane_psnr,
+    lambda x, y: exposure_fitted_psnr(x, y)[0],
+    lambda x, y: tonal_psnr(x, y)[2],
+    lambda x, y: angular_error(x, y)[1],
+]
 
 
 def image(seed: int, *shape: int) -> Tensor:
@@ -114,3 +120,60 @@ BAD_SHAPES = [
 def test_what_cannot_be_compared_is_refused(metric: object, x: Tensor, y: Tensor) -> None:
     with pytest.raises(UsageError):
         metric(x, y)  # type: ignore[operator]
+
+
+def test_shadows_and_highlights_are_sites_of_the_reference() -> None:
+    """Against numpy's selection, on values all over the range, the bounds themselves left out."""
+    generator = torch.Generator().manual_seed(3)
+    y = torch.rand(2, 4, 40, 30, generator=generator)
+    y[0, :, :5], y[0, :, 5:9] = 0.05, 0.8
+    x = (y + 0.1 * torch.randn(y.shape, generator=generator)).clamp(0, 1)
+    shadows, highlights, dark, bright = tonal_psnr(x, y)
+    for k in range(2):
+        made, true = x[k].double().numpy(), y[k].double().numpy()
+        for chosen, score, count in ((true < 0.05, shadows, dark), (true > 0.8, highlights, bright)):
+            mse = np.mean((made - true)[chosen] ** 2)
+            assert (score[k].item(), count[k].item()) == (pytest.approx(-10 * np.log10(mse)), chosen.sum())
+
+
+def test_too_few_sites_make_no_score() -> None:
+    y = torch.full((4, 10, 10), 0.5)
+    y[0, :, :9] = 0.01
+    y[1] = 0.9
+    x = y + 0.1
+    shadows, highlights, dark, bright = tonal_psnr(x, y)
+    assert (dark.item(), bright.item()) == (90, 100)
+    assert np.isnan(shadows.item()) and highlights.item() == pytest.approx(20.0, abs=1e-4)
+
+
+def test_angles_between_colours() -> None:
+    """Known vectors in camera RGB: a right angle, 45 degrees, an exposure alone, and black."""
+    red, yellow, white = (torch.tensor(c)[:, None, None].expand(4, 10, 12) * 0.5 for c in (
+        [1.0, 0.0, 0.0, 0.0], [1.0, 1.0, 1.0, 0.0], [1.0, 1.0, 1.0, 1.0]))  # fmt: skip
+    rows = [
+        (red, red.flip(0), 90.0),
+        (yellow, red, 45.0),
+        (0.1 * white, white, 0.0),
+        (0 * white, white, 90.0),
+        (white, red, np.degrees(np.arccos(1 / np.sqrt(3)))),
+    ]
+    for made, true, degrees in rows:
+        angle, cells = angular_error(made, true)
+        assert (angle.item(), cells.item()) == (pytest.approx(degrees, abs=1e-9), 120)
+
+
+def test_cells_that_are_dark_or_saturated_have_no_colour() -> None:
+    y = torch.full((4, 20, 20), 0.5)
+    y[:, :4] = 0.019
+    y[2, 4:7] = 0.98
+    x = y.clone()
+    x[0, :7] = 0.0
+    angle, cells = angular_error(x, y)
+    assert (angle.item(), cells.item()) == (0.0, 20 * 13)
+    assert np.isnan(angular_error(torch.zeros(4, 20, 20), torch.zeros(4, 20, 20))[0].item())
+
+
+@given(st.integers(0, 10**6), st.floats(1e-3, 1.0))
+def test_an_angle_does_not_see_exposure(seed: int, factor: float) -> None:
+    x, y = image(seed, 4, 12, 10).double(), image(seed + 1, 4, 12, 10).double()
+    assert angular_error(factor * x, y)[0].item() == pytest.approx(angular_error(x, y)[0].item(), abs=1e-9, nan_ok=True)

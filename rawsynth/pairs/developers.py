@@ -1,7 +1,7 @@
 """Develop camera RAW files with the software that photographers use, as shot and without lens correction.
 
-LibRaw's ``dcraw_emu``, ``darktable-cli`` and ``rawtherapee-cli``, each in several of its styles; what is not installed
-is left out. Every program runs with one thread and a configuration of its own, so a user's settings change nothing.
+LibRaw, by its ``dcraw_emu`` and within this process, ``darktable-cli`` and ``rawtherapee-cli``, each in several of its
+styles. Every program runs with one thread and a configuration of its own, so a user's settings change nothing.
 """
 
 from __future__ import annotations
@@ -13,14 +13,24 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from rawsynth import storage
 from rawsynth.errors import SampleError
+from rawsynth.raw import files
+from rawsynth.raw.files import RawFile
+from rawsynth.raw.libraw import opened
+
+IN_PROCESS = "rawpy"
+"""LibRaw within this process: always there."""
 
 PROGRAMS = {"libraw": "dcraw_emu", "darktable": "darktable-cli", "rawtherapee": "rawtherapee-cli"}
+"""What is called for each software, where it is installed."""
+
 _SECONDS = 900
 _PROFILES = Path("/usr/share/rawtherapee/profiles")
 # Some of RawTherapee's profiles correct lenses, which moves pixels off their sites.
@@ -28,11 +38,11 @@ _NO_LENS = "[LensProfile]\nLcMode=none\nLCPFile=\n\n[PCVignette]\nEnabled=false\
 
 
 @dataclass(frozen=True)
-class Rendering:
+class DeveloperStyle:
     """One style of one program.
 
     Attributes:
-        software: key in :data:`PROGRAMS`.
+        software: key in :data:`PROGRAMS`, or :data:`IN_PROCESS`.
         style: its name here.
         options: what makes the style: options of dcraw_emu, darktable's workflow (and ``sigmoid``), profiles of
             RawTherapee.
@@ -48,60 +58,81 @@ class Rendering:
         return f"{self.software}-{self.style}"
 
 
-RENDERINGS = (
-    Rendering("libraw", "auto-bright", ()),
-    Rendering("libraw", "bt709", ("-W",)),
-    Rendering("libraw", "srgb", ("-W", "-g", "2.4", "12.92")),
-    Rendering("libraw", "blend", ("-H", "2")),
-    Rendering("darktable", "filmic", ("scene-referred",)),
-    Rendering("darktable", "sigmoid", ("none", "sigmoid")),
-    Rendering("darktable", "basecurve", ("display-referred",)),
-    Rendering("darktable", "none", ("none",)),
-    Rendering("rawtherapee", "neutral", ()),
-    Rendering("rawtherapee", "film-curve", ("Standard Film Curve - ISO Low.pp3",)),
-    Rendering("rawtherapee", "auto-matched", ("Auto-Matched Curve - ISO Low.pp3",)),
-    Rendering("rawtherapee", "pop-1", ("Pop/Pop 1.pp3",)),
-    Rendering("rawtherapee", "pop-3", ("Pop/Pop 3 Skin.pp3",)),
+STYLES = (
+    DeveloperStyle("rawpy", "auto-bright"),
+    DeveloperStyle("rawpy", "bt709", ("no_auto_bright",)),
+    DeveloperStyle("rawpy", "srgb", ("srgb",)),
+    DeveloperStyle("libraw", "auto-bright", ()),
+    DeveloperStyle("libraw", "bt709", ("-W",)),
+    DeveloperStyle("libraw", "srgb", ("-W", "-g", "2.4", "12.92")),
+    DeveloperStyle("libraw", "blend", ("-H", "2")),
+    DeveloperStyle("darktable", "filmic", ("scene-referred",)),
+    DeveloperStyle("darktable", "sigmoid", ("none", "sigmoid")),
+    DeveloperStyle("darktable", "basecurve", ("display-referred",)),
+    DeveloperStyle("darktable", "none", ("none",)),
+    DeveloperStyle("rawtherapee", "neutral", ()),
+    DeveloperStyle("rawtherapee", "film-curve", ("Standard Film Curve - ISO Low.pp3",)),
+    DeveloperStyle("rawtherapee", "auto-matched", ("Auto-Matched Curve - ISO Low.pp3",)),
+    DeveloperStyle("rawtherapee", "pop-1", ("Pop/Pop 1.pp3",)),
+    DeveloperStyle("rawtherapee", "pop-3", ("Pop/Pop 3 Skin.pp3",)),
 )
-"""What a file is developed to; the table of :mod:`bench_renderings` has a row for each."""
+"""What a file is developed to."""
 
 
 def installed(software: str) -> bool:
-    """Return whether a program of :data:`PROGRAMS` can be called."""
-    return shutil.which(PROGRAMS[software]) is not None
+    """Return whether a software can be called."""
+    return software == IN_PROCESS or shutil.which(PROGRAMS[software]) is not None
 
 
-def develop(raw: Path, rendering: Rendering, folder: Path) -> NDArray[np.uint8]:
+def develop(raw: RawFile, style: DeveloperStyle, folder: Path) -> NDArray[np.uint8]:
     """Develop one file.
 
     Args:
-        raw: the RAW file.
-        rendering: how.
+        raw: the RAW file; a local one, but for LibRaw within this process.
+        style: how.
         folder: for the programs' own settings and what they write.
 
     Returns:
         ``(3, H, W)`` uint8 sRGB: upright as the file's orientation says, but as the sensor lies for LibRaw.
 
     Raises:
-        SampleError: the program wrote no 8-bit colour image; the message has its last words.
+        SampleError: the program wrote no 8-bit colour image, or took too long; the message has its last words.
     """
+    if style.software == IN_PROCESS:
+        return _in_process(raw, style)
+    if not storage.is_local(raw.url):
+        raise SampleError(f"{raw.url}: {PROGRAMS[style.software]} reads local files only; copy it here first.")
     folder.mkdir(parents=True, exist_ok=True)
-    out = folder / f"{rendering.name}.tif"
+    out, source = folder / f"{style.name}.tif", Path(storage.absolute(raw.url))
     out.unlink(missing_ok=True)
-    command = _COMMANDS[rendering.software](raw.resolve(), rendering.options, folder.resolve(), out.resolve())
+    command = _COMMANDS[style.software](source.resolve(), style.options, folder.resolve(), out.resolve())
     home = {"HOME": str(folder.resolve()), "OMP_NUM_THREADS": "1", "LC_ALL": "C"}
-    done = subprocess.run(
-        ["nice", *command], env=os.environ | home, cwd=folder, capture_output=True, text=True, timeout=_SECONDS
-    )
+    try:
+        done = subprocess.run(
+            ["nice", *command], env=os.environ | home, cwd=folder, capture_output=True, text=True, timeout=_SECONDS,
+            errors="replace",
+        )  # fmt: skip
+    except subprocess.TimeoutExpired as error:
+        raise SampleError(f"{raw.url}: {command[0]} was not done after {_SECONDS} seconds.") from error
     if not out.exists():
         words = (done.stderr or done.stdout).strip().splitlines()[-3:]
-        raise SampleError(f"{raw}: {command[0]} gave no {rendering.style!r} image: {' / '.join(words) or 'no words'}")
+        raise SampleError(f"{raw.url}: {command[0]} gave no {style.style!r} image: {' / '.join(words) or 'no words'}")
     with Image.open(out) as image:
         pixels = np.asarray(image)
     out.unlink()
     if pixels.dtype != np.uint8 or pixels.ndim != 3:
-        raise SampleError(f"{raw}: wanted 8-bit RGB from {command[0]}, got {pixels.dtype} of shape {pixels.shape}.")
+        raise SampleError(f"{raw.url}: wanted 8-bit RGB from {command[0]}, got {pixels.dtype} of shape {pixels.shape}.")
     return np.ascontiguousarray(pixels[..., :3].transpose(2, 0, 1))
+
+
+def _in_process(raw: RawFile, style: DeveloperStyle) -> NDArray[np.uint8]:
+    """Develop with rawpy: with the sRGB curve as `rawsynth pairs` does, else as LibRaw's own defaults have it."""
+    if "srgb" in style.options:
+        return files.develop(raw)
+    options: dict[str, Any] = {"use_camera_wb": True, "output_bps": 8, "user_flip": 0}
+    with opened(raw.data, raw.url) as handle:
+        pixels = handle.postprocess(**options, no_auto_bright="no_auto_bright" in style.options)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
 
 
 def _libraw(raw: Path, options: Sequence[str], folder: Path, out: Path) -> list[str]:

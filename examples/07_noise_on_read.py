@@ -1,6 +1,6 @@
 """Noise while training: a corpus of clean RAW, and other calibrated noise every epoch on the training device.
 
-    python examples/05_noise_on_read.py [OUTPUT]
+    python examples/07_noise_on_read.py [OUTPUT]
 
 The photographs are real; RAW and noise are synthetic.
 """

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import io
+import itertools
+import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from develop import Rendering, develop
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -16,10 +17,17 @@ from rawsynth import seeding
 from rawsynth.errors import SampleError
 from rawsynth.pairs.align import MIN_SCORE, Alignment, align, mosaic_luma, srgb_luma
 from rawsynth.pairs.camera import PairOptions, match
+from rawsynth.pairs.developers import IN_PROCESS, DeveloperStyle, develop
 from rawsynth.pairs.renditions import fits
 from rawsynth.pairs.sources import RawSource
 from rawsynth.raw.files import RawFile
 from rawsynth.raw.orientation import between, upright
+
+CAMERA = DeveloperStyle("camera", "jpeg")
+"""The camera's own JPEG, which no program has to develop."""
+
+Crop = tuple[int, int, int, int]
+"""Top, left, height and width of a window in pixels of the sRGB, all even."""
 
 _UNIT = 65535
 _QUALITIES, _LOSSLESS_SHARE = (70, 98), 0.25
@@ -54,30 +62,44 @@ class RenderedPair:
     score: float
     shift: tuple[int, int]
 
-    def planes(self, crop: tuple[int, int, int, int]) -> NDArray[np.float32]:
+    def planes(self, crop: Crop) -> NDArray[np.float32]:
         """Return the RAW of a crop ``(top, left, h, w)`` in even pixels as ``(4, h/2, w/2)`` float32 in [0, 1]."""
         top, left, height, width = (value // 2 for value in crop)
         return self.packed[:, top : top + height, left : left + width].astype(np.float32) / np.float32(_UNIT)
 
 
-def make_pair(raw: RawFile, rendering: Rendering, work: Path) -> RenderedPair:
+def crops_of(height: int, width: int, *, side: int = 512, rows: int = 3, columns: int = 4) -> list[Crop]:
+    """Return windows ``(top, left, height, width)`` spread evenly over a frame, on even pixels, none over another.
+
+    >>> crops_of(1024, 600)
+    [(0, 44, 512, 512), (512, 44, 512, 512)]
+    """
+    high, wide = min(side, height), min(side, width)
+    tops, lefts = (_spread(full, size, n) for full, size, n in ((height, high, rows), (width, wide, columns)))
+    return [(top, left, high, wide) for top, left in itertools.product(tops, lefts)]
+
+
+def _spread(full: int, size: int, most: int) -> list[int]:
+    n = min(most, full // size)
+    return [int((k + 0.5) * full / n - size / 2) // 2 * 2 for k in range(n)]
+
+
+def make_pair(raw: RawFile, style: DeveloperStyle, work: Path) -> RenderedPair:
     """Develop a file in one style, code it, and lay it on its RAW.
 
     Raises:
         SampleError: no white balance or matrix in the file, a program that fails, or an sRGB that does not fit.
     """
-    file = Path(raw.url)
-    developed = develop(file, rendering, work)
-    coded, coding = code(developed, f"{file.name}/{rendering.name}")
+    coded, coding = code(develop(raw, style, work), f"{Path(raw.url).name}/{style.name}")
     raw_luma = mosaic_luma(raw.mosaic, raw.cfa, black=raw.black, white=raw.white, white_balance=raw.white_balance)
     # RawTherapee turns images, but does not mirror them.
-    turns = {1} if rendering.software == "libraw" else {1, between(1, raw.orientation)}
+    turns = {1} if style.software in ("libraw", IN_PROCESS) else {1, between(1, raw.orientation)}
     turned = [np.ascontiguousarray(upright(coded, turn)) for turn in sorted(turns)]
     tried = [(align(srgb_luma(srgb), raw_luma), srgb) for srgb in turned if fits(srgb.shape[1:], raw.mosaic.shape)]
     if not tried:
-        raise SampleError(f"{raw.url}: {rendering.name} is {coded.shape[2]}x{coded.shape[1]}, not of the RAW's size.")
+        raise SampleError(f"{raw.url}: {style.name} is {coded.shape[2]}x{coded.shape[1]}, not of the RAW's size.")
     laid, srgb = max(tried, key=lambda pair: pair[0].score)
-    return _pair(raw, rendering, coding, srgb, laid)
+    return _pair(raw, style, coding, srgb, laid)
 
 
 def camera_pair(source: RawSource) -> RenderedPair:
@@ -89,22 +111,22 @@ def camera_pair(source: RawSource) -> RenderedPair:
     found = match(source, PairOptions(srgb="jpeg" if source.jpegs else "preview"))
     if found.fault is not None or found.srgb is None or found.alignment is None:
         raise SampleError(f"{source.url}: {found.fault.reason if found.fault else 'no sRGB image'}")
-    return _pair(found.raw, Rendering("camera", "jpeg"), "jpeg", found.srgb, found.alignment)
+    return _pair(found.raw, CAMERA, "jpeg", found.srgb, found.alignment)
 
 
 def _pair(
-    raw: RawFile, rendering: Rendering, coding: str, srgb: NDArray[np.uint8], laid: Alignment
+    raw: RawFile, style: DeveloperStyle, coding: str, srgb: NDArray[np.uint8], laid: Alignment
 ) -> RenderedPair:
     if raw.white_balance is None or raw.cam_from_srgb is None:
         raise SampleError(f"{raw.url}: no as-shot white balance or no colour matrix, so its RAW cannot be predicted.")
     if laid.score < MIN_SCORE or laid.residual_px > _MAX_RESIDUAL_PX:
         raise SampleError(
-            f"{raw.url}: {rendering.name} does not lie on the RAW: score {laid.score:.2f}, wanted {MIN_SCORE}; "
+            f"{raw.url}: {style.name} does not lie on the RAW: score {laid.score:.2f}, wanted {MIN_SCORE}; "
             f"{laid.residual_px:.2f} px off, wanted {_MAX_RESIDUAL_PX} at most. Is lens correction or cropping on?"
         )
     srgb, packed = _cut(srgb, raw, laid.dy, laid.dx)
     return RenderedPair(
-        Path(raw.url).name, rendering.software, rendering.style, coding, srgb, packed, raw.cam_from_srgb,
+        Path(raw.url).name, style.software, style.style, coding, srgb, packed, raw.cam_from_srgb,
         raw.white_balance, laid.score, (laid.dy, laid.dx),
     )  # fmt: skip
 
@@ -125,9 +147,9 @@ def code(srgb: NDArray[np.uint8], key: str) -> tuple[NDArray[np.uint8], str]:
     return np.ascontiguousarray(decoded), f"jpeg {quality} {sampling}"
 
 
-def pair_name(file: str, rendering: Rendering) -> str:
-    """Return what the pair of a RAW file and a rendering is stored as, without the suffix."""
-    return f"{file}-{rendering.name}"
+def pair_name(file: str, style: DeveloperStyle) -> str:
+    """Return what the pair of a RAW file and a style is stored as, without the suffix."""
+    return f"{file}-{style.name}"
 
 
 def save(pair: RenderedPair, path: Path) -> None:
@@ -145,9 +167,20 @@ def save(pair: RenderedPair, path: Path) -> None:
 
 
 def load(path: Path) -> RenderedPair:
-    """Read what :func:`save` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
-        fields: dict[str, Any] = {name: stored[name] for name in stored.files}
+    """Read what :func:`save` wrote.
+
+    Raises:
+        SampleError: it is damaged, or something else.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            fields: dict[str, Any] = {name: stored[name] for name in stored.files}
+        return _from_fields(fields)
+    except (OSError, ValueError, LookupError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise SampleError(f"{path}: no pair that can be read ({error}); remove it, and it is made again.") from error
+
+
+def _from_fields(fields: dict[str, Any]) -> RenderedPair:
     red, blue = fields["white_balance"].tolist()
     return RenderedPair(
         file=str(fields["raw_file"]), software=str(fields["software"]), style=str(fields["style"]),

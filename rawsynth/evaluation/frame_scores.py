@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rendered_pairs import RenderedPair
 
-from rawsynth.raw.cfa import color_indices, mosaic
+from rawsynth.pairs.rendered import Crop, RenderedPair
+from rawsynth.raw.cfa import mosaic
 
-Crop = tuple[int, int, int, int]
 Planes = NDArray[np.float32]
 
 # The exposure is fitted without sites that saturate in either RAW or whose sRGB is clipped: those know no exposure.
 _SATURATED, _CLIPPED_CODE = 0.98, 250
 _SMALLEST_MSE = 1e-12
-_DEGREE = 3
-_MOST_SAMPLES = 200_000
 
 
 @dataclass(frozen=True)
@@ -52,22 +48,6 @@ class FrameScore:
     saturated: float
 
 
-def crops_of(height: int, width: int, *, side: int = 512, rows: int = 3, columns: int = 4) -> list[Crop]:
-    """Return windows ``(top, left, height, width)`` spread evenly over a frame, on even pixels, none over another.
-
-    >>> crops_of(1024, 600)
-    [(0, 44, 512, 512), (512, 44, 512, 512)]
-    """
-    high, wide = min(side, height), min(side, width)
-    tops, lefts = (_spread(full, size, n) for full, size, n in ((height, high, rows), (width, wide, columns)))
-    return [(top, left, high, wide) for top, left in itertools.product(tops, lefts)]
-
-
-def _spread(full: int, size: int, most: int) -> list[int]:
-    n = min(most, full // size)
-    return [int((k + 0.5) * full / n - size / 2) // 2 * 2 for k in range(n)]
-
-
 def expose_sensor(linear: NDArray[np.floating], pair: RenderedPair) -> Planes:
     """Take scene-linear RGB through the pair's own camera: matrix, white balance, saturation, RGGB mosaic.
 
@@ -83,42 +63,6 @@ def expose_sensor(linear: NDArray[np.floating], pair: RenderedPair) -> Planes:
     camera = torch.einsum("ij,jhw->ihw", rows, torch.from_numpy(np.asarray(linear, np.float32)))
     packed: Planes = mosaic(camera.clamp(0.0, 1.0), "RGGB").numpy()
     return packed
-
-
-def oracle_planes(pair: RenderedPair, crops: Sequence[Crop]) -> list[Planes]:
-    """Fit each colour of the real RAW by a cubic polynomial of the image's own sRGB values, cross terms included.
-
-    A bound on what a pointwise map can do, not a method: it sees the RAW that it predicts.
-    """
-    sites = [_site_values(pair.srgb[:, y : y + h, x : x + w]) for y, x, h, w in crops]
-    planes = [pair.planes(crop) for crop in crops]
-    results = [np.empty_like(plane) for plane in planes]
-    colors = np.array(color_indices("RGGB"))
-    for color in range(3):
-        chosen = np.flatnonzero(colors == color)
-        values = np.concatenate([site[:, k].reshape(3, -1) for site in sites for k in chosen], axis=1)
-        target = np.concatenate([plane[k].ravel() for plane in planes for k in chosen])
-        step = max(1, target.size // _MOST_SAMPLES)
-        weights = np.linalg.lstsq(_cubic(values[:, ::step]).T, target[::step], rcond=None)[0]
-        for site, result in zip(sites, results, strict=True):
-            for k in chosen:
-                fitted = weights @ _cubic(site[:, k].reshape(3, -1))
-                result[k] = fitted.reshape(result[k].shape).clip(0, 1)
-    return results
-
-
-def _site_values(srgb: NDArray[np.uint8]) -> Planes:
-    """Return ``(3, 4, h/2, w/2)``: all three colours at the four sites."""
-    sites = np.stack([srgb[:, k // 2 :: 2, k % 2 :: 2] for k in range(4)], axis=1)
-    return sites.astype(np.float32) / np.float32(255)
-
-
-def _cubic(values: Planes) -> Planes:
-    terms = [np.ones_like(values[0])]
-    for degree in range(1, _DEGREE + 1):
-        for chosen in itertools.combinations_with_replacement(values, degree):
-            terms.append(np.prod(chosen, axis=0, dtype=np.float32))
-    return np.stack(terms)
 
 
 def score_frame(method: str, pair: RenderedPair, results: Sequence[Planes], crops: Sequence[Crop]) -> FrameScore:

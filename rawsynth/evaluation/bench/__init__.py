@@ -1,0 +1,1 @@
+"""The bench: many methods on many sets of pairs, one table."""
