@@ -171,6 +171,20 @@ class NetworkMethod(ReverseMethod):
         except TypeError as error:
             raise UsageError(f"{cls.name}: {error}") from error
 
+    @classmethod
+    def parameter_count(cls, preset: str | None = None) -> int:
+        """Return how many parameters a preset's network has, without making it.
+
+        Args:
+            preset: ``None`` for the first one, or for the network's own defaults where there are no presets.
+
+        Raises:
+            UsageError: an unknown preset.
+        """
+        with torch.device("meta"):
+            network = cls.build({"preset": next(iter(cls.presets), None) if preset is None else preset})
+        return sum(parameter.numel() for parameter in network.parameters())
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Move as any module does, but stay float32: ``.half()`` of a model around this one is not meant for it."""
 
