@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
@@ -13,7 +12,16 @@ from rawsynth import storage
 from rawsynth.errors import InputAccessError, UsageError
 from rawsynth.methods import METHODS
 from rawsynth.methods.learned import NetworkMethod
-from rawsynth.methods.weights import SUFFIX, ModelCard, Weights, one_line, read_pickle, weights_metadata
+from rawsynth.methods.weights import (
+    FORMAT,
+    SUFFIX,
+    ModelCard,
+    Weights,
+    one_line,
+    read_metadata,
+    read_pickle,
+    weights_metadata,
+)
 from rawsynth.registry import pick
 
 
@@ -110,9 +118,12 @@ def _published(method: str, preset: str | None) -> tuple[type[NetworkMethod], st
 
 def _read_safetensors(url: str) -> dict[str, Tensor]:
     try:
-        tensors: dict[str, Any] = load_tensors(storage.read_bytes(url))
+        data = storage.read_bytes(url)
+        tensors: dict[str, Tensor] = load_tensors(data)
     except InputAccessError as error:
         raise UsageError(str(error)) from error
     except (SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise UsageError(f"{url}: damaged, or no safetensors file ({one_line(error)}); get it again.") from error
+    if read_metadata(data, url).get("format") == FORMAT:
+        raise UsageError(f"{url}: weights of rawsynth already; use them as they are, with --weights {url}.")
     return tensors

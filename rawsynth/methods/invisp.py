@@ -44,7 +44,7 @@ class DenseBlock(nn.Module):
         self.conv1, self.conv2, self.conv3, self.conv4 = inner
         self.conv5 = nn.Conv2d(channels_in + 4 * growth, channels_out, 3, padding=1)
         for conv in (*inner, self.conv5):
-            nn.init.xavier_normal_(conv.weight, gain=0.1)
+            nn.init.xavier_normal_(conv.weight, gain=0.03 if conv is self.conv5 else 1.0)
             assert conv.bias is not None
             nn.init.zeros_(conv.bias)
 

@@ -144,7 +144,7 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
         raise UsageError(f"weights are a path, a URL or a name; got {name!r}.")
     name = os.fspath(name)
     data = _read(name)
-    stated = _metadata(data, name)
+    stated = read_metadata(data, name)
     kind = stated.get("format")
     if kind != FORMAT:
         shown = None if kind is None else kind[:_LONGEST_NAME]
@@ -250,7 +250,7 @@ def _has_header(data: bytes) -> bool:
     return len(data) > 8 and data[8:9] == b"{"
 
 
-def _metadata(data: bytes, name: str) -> dict[str, str]:
+def read_metadata(data: bytes, name: str) -> dict[str, str]:
     """Return the header's metadata, after checking that the file is whole."""
     try:
         (length,) = struct.unpack("<Q", data[:8])
