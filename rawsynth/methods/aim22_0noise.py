@@ -7,6 +7,10 @@ makes packed RAW of them. Convolutions see the image mirrored at its borders.
 
 Nothing looks at the whole image: tiles are exact.
 
+Layers, shapes and parameters are the original's; which activations stand between them is not in what is public, and the
+rectifiers here do not reproduce its reference output. So it is trained from scratch, and its authors' checkpoints are
+not read: they would compute something else.
+
 Deviation: the authors clamp in the network, which stops the gradient of every pixel outside [0, 1]; here the method
 clamps, after training too.
 """
@@ -23,7 +27,6 @@ from rawsynth.methods.base import MethodFacts
 from rawsynth.methods.learned import LearnedMethod, StyledNetwork
 from rawsynth.methods.local_network import LocalNetwork
 from rawsynth.methods.options import check_counts
-from rawsynth.methods.published import Published
 
 
 def _conv(channels_in: int, channels_out: int, kernel: int) -> nn.Conv2d:
@@ -39,7 +42,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, H, W)`` features to as many."""
-        return x + self.conv_b(F.relu(self.conv_a(x)))
+        result: Tensor = x + self.conv_b(F.relu(self.conv_a(x)))
+        return result
 
 
 class Gains(nn.Module):
@@ -103,21 +107,4 @@ class Aim220Noise(LearnedMethod):
         licence="none stated",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"published": {}, "tiny": {"width": 8}}
-    published: ClassVar[Mapping[str, Published]] = {
-        "published": Published(
-            rules=(
-                (r"^p\.conv\.", "head."),
-                (r"^cout\.", "tail."),
-                (r"^tm\.block\.", "tone.layers."),
-                (r"^cstb\.block\.", "color.layers."),
-                (r"^lsb\.block\.", "shading.layers."),
-                (r"\.conv\.", "."),
-                (r"^r1\.", "residual_a."),
-                (r"^r2\.", "residual_b."),
-                (r"\.conv1\.", ".conv_a."),
-                (r"\.conv2\.", ".conv_b."),
-            ),
-            data="AIM 2022 Reversed ISP, Samsung S7 or Huawei P20",
-        )
-    }
     network_class: ClassVar[type[StyledNetwork]] = ThreeGains

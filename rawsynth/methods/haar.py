@@ -23,6 +23,6 @@ def unhaar(x: Tensor) -> Tensor:
 
 def _butterfly(x: Tensor) -> Tensor:
     """Combine each channel's four values; symmetric and orthogonal, so its own inverse."""
-    a, b, c, d = x.unflatten(1, (-1, 4)).unbind(dim=2)
+    a, b, c, d = x.reshape(x.shape[0], -1, 4, *x.shape[2:]).unbind(dim=2)
     parts = [a + b + c + d, a + b - c - d, a - b + c - d, a - b - c + d]
     return 0.5 * torch.stack(parts, dim=2).flatten(1, 2)

@@ -111,7 +111,7 @@ def _published(method: str, preset: str | None) -> tuple[type[NetworkMethod], st
     kind = pick(METHODS, method, "method")
     kinds = importable()
     if kind.name not in kinds:
-        raise UsageError(f"no checkpoints of {method!r} were published; choose from: {', '.join(sorted(kinds))}.")
+        raise UsageError(f"no checkpoints of {method!r} can be read; choose from: {', '.join(sorted(kinds))}.")
     names = {name: name for name in kinds[method].published}
     return kinds[method], next(iter(names)) if preset is None else pick(names, preset, f"published preset of {method}")
 

@@ -110,7 +110,8 @@ class InvertibleBlock(nn.Module):
         return mixed
 
     def _gains(self, one: Tensor) -> Tensor:
-        return (_CLAMP * (2 * self.gain(one).sigmoid() - 1)).exp()
+        gains: Tensor = (_CLAMP * (2 * self.gain(one).sigmoid() - 1)).exp()
+        return gains
 
 
 class InvertibleISP(LocalNetwork):

@@ -217,11 +217,12 @@ class LearnedMethod(NetworkMethod):
 
     takes_color: ClassVar[bool] = False
     network_class: ClassVar[type[StyledNetwork]]
+    default_tiling: ClassVar[Tiling] = Tiling()
     network: StyledNetwork
 
     def __init__(self, network: StyledNetwork, config: Mapping[str, Any], card: ModelCard, digest: str) -> None:
         super().__init__(network, config, card, digest)
-        self.tiling = Tiling()
+        self.tiling = self.default_tiling
 
     @classmethod
     def create(

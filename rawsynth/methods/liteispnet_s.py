@@ -5,7 +5,8 @@ Described in Conde et al., "AIM 2022 Challenge Report on Reversed ISP", ECCV Wor
 levels are joined by Haar transforms and hold residual groups with channel and spatial attention; then a gain for each
 plane, as white balance is one, and a mask for the lens's shading.
 
-Channel attention looks at the whole image; its gates, the gains among them, are the style here.
+Channel attention looks at the whole image; its gates, the gains among them, are the style here. Kernels at 1/16 of the
+side reach far, 1,327 pixels in all: frames of up to 16 Mpx go through in one piece.
 
 Deviations: sides that are no multiple of 16 are mirrored up to one. The authors ran stitched frames and put black and
 white level back afterwards; here RAW is normalised as everywhere. Whether they measure the gains before or after the
@@ -28,6 +29,7 @@ from rawsynth.methods.haar import haar, unhaar
 from rawsynth.methods.learned import LearnedMethod, StyledNetwork
 from rawsynth.methods.options import check_counts
 from rawsynth.methods.published import Published
+from rawsynth.methods.tiling import Tiling
 
 _REDUCTION = 16
 STRIDE = 16
@@ -50,7 +52,8 @@ class AttentionBlock(nn.Module):
         """Map ``(B, C, H, W)`` features to as many."""
         y = gates(self.channel, self.conv_b(F.relu(self.conv_a(x))))
         pooled = torch.cat([y.mean(dim=1, keepdim=True), y.amax(dim=1, keepdim=True)], dim=1)
-        return x + y * self.spatial(pooled).sigmoid()
+        result: Tensor = x + y * self.spatial(pooled).sigmoid()
+        return result
 
 
 class AttentionGroup(nn.Module):
@@ -99,8 +102,6 @@ class LiteISPNet(StyledNetwork):
     """
 
     stride: int = STRIDE
-    # Kernels reach 1,329 pixels by the levels that they run on; see docs/peers.md for what lies beyond this.
-    halo: int = 256
 
     def __init__(self, widths: Sequence[int] = (32, 32, 64, 128), *, blocks: int = 4) -> None:
         super().__init__()
@@ -119,6 +120,10 @@ class LiteISPNet(StyledNetwork):
         self.tail = _conv(a, 4)
         self.gain = ChannelGate(4, 4)
         self.shading = nn.ModuleList([_conv(a, a), _conv(a, 1)])
+        # Of a group, then of what runs at 1/2, 1/4, 1/8 and 1/16 of the side; 1,327 pixels as published, and cells.
+        group = 5 * blocks + 1
+        reach = 1 + 2 * (2 * group + 5) + 4 * (2 * group + 2) + 8 * (2 * group + 2) + 16 * (2 * group + 2)
+        self.halo = reach + STRIDE + -reach % STRIDE
 
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
         """Return the sides that the halvings need."""
@@ -179,3 +184,5 @@ class LiteIspNetS(LearnedMethod):
         )
     }
     network_class: ClassVar[type[StyledNetwork]] = LiteISPNet
+    # Whole frames, as the authors ran it: at half the resolution they are cheap, and the halo is wide.
+    default_tiling: ClassVar[Tiling] = Tiling(whole_pixels=1 << 24, tile=2048)

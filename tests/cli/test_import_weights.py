@@ -61,7 +61,7 @@ def test_safetensors_and_a_licence(cli: Cli, checkpoint: Path, tmp_path: Path) -
     ("arguments", "message"),
     [
         (("cycleisp", "{}", "x.safetensors", "--trust-pickle"), "do not fit 'cycleisp'"),
-        (("unprocess", "{}", "x.safetensors"), "no checkpoints of 'unprocess' were published"),
+        (("unprocess", "{}", "x.safetensors"), "no checkpoints of 'unprocess' can be read"),
         (("aim22_unet", "{}", "x.pth", "--trust-pickle"), "x.pth: weights are written to a .safetensors file"),
         (("aim22_unet", "{}", "x.safetensors", "--preset", "tiny", "--trust-pickle"), "Choose from: published"),
         (("aim22_unet", "{}.gone.pt", "x.safetensors", "--trust-pickle"), "gone.pt"),

@@ -17,16 +17,18 @@ from rawsynth.methods.importing import import_checkpoint, import_state, importab
 from rawsynth.methods.weights import load_weights
 
 
-def authors_0noise(seed: int = 0) -> dict[str, Tensor]:
-    """A state dict of the network of team 0noise as its authors name things, with small random weights."""
-    shapes: dict[str, tuple[int, ...]] = {"p.conv": (36, 3, 1, 1), "cout": (4, 36, 2, 2)}
-    for block, kernel in (("tm", 1), ("cstb", 3), ("lsb", 3)):
-        shapes |= {f"{block}.block.{k}.conv": (36, 36, kernel, kernel) for k in range(3)}
-    shapes |= {f"{block}.block.3": (36, 36, 1, 1) for block in ("tm", "cstb")}
-    shapes |= {f"r{k}.conv1": (72, 36, 3, 3) for k in (1, 2)} | {f"r{k}.conv2": (36, 72, 3, 3) for k in (1, 2)}
+def authors_unet(seed: int = 0) -> dict[str, Tensor]:
+    """A state dict of the AIM 2022 baseline as its authors name things, with small random weights."""
+    shapes: dict[str, tuple[int, ...]] = {"head.weight": (4, 64, 1, 1), "head.bias": (4,)}
+    for k, (before, after) in enumerate([(3, 64), (64, 128), (128, 256)]):
+        shapes[f"encoder.enc_blocks.{k}.conv1.weight"] = (after, before, 3, 3)
+        shapes[f"encoder.enc_blocks.{k}.conv2.weight"] = (after, after, 3, 3)
+    for k, (before, after) in enumerate([(256, 128), (128, 64)]):
+        shapes[f"decoder.upconvs.{k}.weight"], shapes[f"decoder.upconvs.{k}.bias"] = (before, after, 2, 2), (after,)
+        shapes[f"decoder.dec_blocks.{k}.conv1.weight"] = (after, before, 3, 3)
+        shapes[f"decoder.dec_blocks.{k}.conv2.weight"] = (after, after, 3, 3)
     generator = torch.Generator().manual_seed(seed)
-    state = {f"{key}.weight": torch.randn(shape, generator=generator) * 0.05 for key, shape in shapes.items()}
-    return state | {f"{key}.bias": torch.randn(shape[0], generator=generator) for key, shape in shapes.items()}
+    return {key: torch.randn(shape, generator=generator) * 0.05 for key, shape in shapes.items()}
 
 
 def authors_invisp() -> dict[str, Tensor]:
@@ -77,7 +79,7 @@ def published_cycleisp() -> dict[str, Tensor]:
 
 def test_which_methods_have_published_checkpoints() -> None:
     assert sorted(importable()) == [
-        "aim22_0noise", "aim22_unet", "cycleisp", "invisp", "liteispnet_s", "rst_isp_net",
+        "aim22_unet", "cycleisp", "invisp", "liteispnet_s", "rst_isp_net",
     ]  # fmt: skip
     for kind in importable().values():
         assert kind.published.keys() <= kind.presets.keys()
@@ -85,7 +87,7 @@ def test_which_methods_have_published_checkpoints() -> None:
 
 @pytest.mark.parametrize("nest", ["plain", "module", "state_dict", "beside an optimizer"])
 def test_pickles_of_the_authors_once_trusted(nest: str, tmp_path: Path) -> None:
-    content: Any = authors_0noise()
+    content: Any = authors_unet()
     if nest == "module":
         content = {f"module.{key}": tensor for key, tensor in content.items()}
     elif nest == "state_dict":
@@ -94,11 +96,11 @@ def test_pickles_of_the_authors_once_trusted(nest: str, tmp_path: Path) -> None:
         content = {"optimizer": {"state": {0: {"exp_avg": torch.zeros(1)}}}, "params": content, "step": torch.ones(1)}
     torch.save(content, tmp_path / "net.pth")
     with pytest.raises(UsageError, match="can run code.*trust_pickle=True"):
-        import_checkpoint("aim22_0noise", str(tmp_path / "net.pth"))
-    method = import_checkpoint("aim22_0noise", str(tmp_path / "net.pth"), trust_pickle=True, camera="Samsung S7")
+        import_checkpoint("aim22_unet", str(tmp_path / "net.pth"))
+    method = import_checkpoint("aim22_unet", str(tmp_path / "net.pth"), trust_pickle=True, camera="Samsung S7")
     assert method.card.camera == "Samsung S7" and method.card.licence == "the original's: none stated"
-    assert torch.equal(method.network.tone.layers[0].weight, authors_0noise()["tm.block.0.conv.weight"])
-    assert torch.equal(method.network.tail.bias, authors_0noise()["cout.bias"])
+    assert torch.equal(method.network.decoder[1].up.weight, authors_unet()["decoder.upconvs.1.weight"])
+    assert torch.equal(method.network.head.bias, authors_unet()["head.bias"])
 
 
 def test_safetensors_need_no_trust_and_keep_their_version(tmp_path: Path) -> None:
@@ -131,21 +133,22 @@ def test_fixed_filters_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cout.bias": None}, "net: the weights do not fit 'aim22_0noise': 1 missing, such as 'tail.bias'"),
+        ({"head.bias": None}, "net: the weights do not fit 'aim22_unet': 1 missing, such as 'head.bias'"),
         ({"extra": torch.zeros(1)}, "1 unknown, such as 'extra'"),
-        ({"cout.bias": torch.zeros(3)}, r"'tail.bias' has shape \(3,\), not \(4,\)"),
-        ({"cout.bias": torch.full((4,), torch.nan)}, "1 tensors hold NaN or infinity"),
+        ({"head.bias": torch.zeros(3)}, r"'head.bias' has shape \(3,\), not \(4,\)"),
+        ({"head.bias": torch.full((4,), torch.nan)}, "1 tensors hold NaN or infinity"),
     ],
 )
 def test_what_does_not_fit_is_refused(change: dict[str, Tensor | None], message: str) -> None:
-    state = {key: t for key, t in {**authors_0noise(), **change}.items() if t is not None}
+    state = {key: t for key, t in {**authors_unet(), **change}.items() if t is not None}
     with pytest.raises(UsageError, match=message):
-        import_state("aim22_0noise", state, source="net")
+        import_state("aim22_unet", state, source="net")
 
 
 def test_methods_and_presets_that_nobody_published(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no checkpoints of 'unprocess' were published; choose from: aim22_0noise"):
-        import_state("unprocess", {})
+    for name in ("unprocess", "rst_isp_net_small", "aim22_0noise"):
+        with pytest.raises(UsageError, match=f"no checkpoints of '{name}' can be read; choose from: aim22_unet"):
+            import_state(name, {})
     with pytest.raises(UnknownNameError, match="unknown published preset of rst_isp_net 'text'.*Choose from: p20, s7"):
         import_state("rst_isp_net", {}, preset="text")
     with pytest.raises(UnknownNameError, match="did you mean 'cycleisp'"):
@@ -159,7 +162,7 @@ def test_methods_and_presets_that_nobody_published(tmp_path: Path) -> None:
 
 def test_what_rawsynth_wrote_is_no_published_checkpoint(tmp_path: Path) -> None:
     url = str(tmp_path / "ours.safetensors")
-    import_state("aim22_0noise", authors_0noise()).save(url)
-    assert load_weights(url).architecture == "aim22_0noise"
+    import_state("aim22_unet", authors_unet()).save(url)
+    assert load_weights(url).architecture == "aim22_unet"
     with pytest.raises(UsageError, match="weights of rawsynth already"):
-        import_checkpoint("aim22_0noise", url)
+        import_checkpoint("aim22_unet", url)
