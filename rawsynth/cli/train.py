@@ -20,6 +20,7 @@ examples:
   rawsynth train own_camera --set data.train=pairs/ --output runs/my-camera
   rawsynth train rst_isp_net_small --set data.photographs=photos/ --output runs/small
   rawsynth train my.toml --set optimizer.steps=20000 --set data.crop=256
+  rawsynth train own_camera --set model.method=cycleisp --set data.train=pairs/ --set data.crop=256
   rawsynth train rst_isp_net_s7 --set data.train=data-s7/train --set compute.dtype=bfloat16
   torchrun --nproc-per-node 4 -m rawsynth train own_camera --set data.train=pairs/
   rawsynth train own_camera --show

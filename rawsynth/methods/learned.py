@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from rawsynth.errors import UsageError
 from rawsynth.methods import weights as weights_module
 from rawsynth.methods.base import MethodParams, ReverseMethod
+from rawsynth.methods.published import Published
 from rawsynth.methods.tiling import Tiling, run_tiled
 from rawsynth.methods.weights import ModelCard, Weights, check_fit, one_line
 from rawsynth.raw.cfa import pack, unpack
@@ -35,8 +36,8 @@ class StyledNetwork(nn.Module, ABC):
     :attr:`halo` pixels around them give what the whole frame gives.
     """
 
-    halo: ClassVar[int]
-    stride: ClassVar[int]
+    halo: int
+    stride: int
 
     @abstractmethod
     def padded_size(self, height: int, width: int) -> tuple[int, int]:
@@ -108,10 +109,13 @@ class NetworkMethod(ReverseMethod):
         network: what the weights are of.
         card: what the weights' file says about them.
         digest: the checksum that the file states.
+        presets: options of the network by name; a training without one takes the first.
+        published: how checkpoints of the original's authors are read, for the presets that they have.
     """
 
     architecture_version: ClassVar[str] = "1"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]]
+    published: ClassVar[Mapping[str, Published]] = {}
     network_class: ClassVar[type[nn.Module]]
 
     def __init__(self, network: Any, config: Mapping[str, Any], card: ModelCard, digest: str) -> None:
@@ -173,13 +177,16 @@ class NetworkMethod(ReverseMethod):
 
     @classmethod
     def parameter_count(cls, preset: str | None = None) -> int:
-        """Count the parameters of a preset, or of the network's defaults, without making them.
+        """Return how many parameters a preset's network has, without making it.
+
+        Args:
+            preset: ``None`` for the first one, or for the network's own defaults where there are no presets.
 
         Raises:
             UsageError: an unknown preset.
         """
         with torch.device("meta"):
-            network = cls.build({} if preset is None else {"preset": preset})
+            network = cls.build({"preset": next(iter(cls.presets), None) if preset is None else preset})
         return sum(parameter.numel() for parameter in network.parameters())
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
@@ -210,11 +217,12 @@ class LearnedMethod(NetworkMethod):
 
     takes_color: ClassVar[bool] = False
     network_class: ClassVar[type[StyledNetwork]]
+    default_tiling: ClassVar[Tiling] = Tiling()
     network: StyledNetwork
 
     def __init__(self, network: StyledNetwork, config: Mapping[str, Any], card: ModelCard, digest: str) -> None:
         super().__init__(network, config, card, digest)
-        self.tiling = Tiling()
+        self.tiling = self.default_tiling
 
     @classmethod
     def create(
@@ -228,7 +236,8 @@ class LearnedMethod(NetworkMethod):
         cls.refuse_style(style)
         if weights is None:
             raise UsageError(
-                f"method {cls.name!r} needs weights=..., a .safetensors file that `rawsynth train` wrote."
+                f"method {cls.name!r} needs weights=..., a .safetensors file that `rawsynth train` wrote, or "
+                "`rawsynth import-weights`."
             )
         return cls.from_weights(weights_module.load_weights(weights))
 

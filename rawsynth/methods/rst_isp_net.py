@@ -27,6 +27,9 @@ from torch.nn import functional as F
 from rawsynth.errors import UsageError
 from rawsynth.methods.base import MethodFacts
 from rawsynth.methods.learned import LearnedMethod, StyledNetwork
+from rawsynth.methods.options import check_counts
+from rawsynth.methods.published import Published
+from rawsynth.methods.rst_isp_checkpoints import PUBLISHED
 from rawsynth.methods.rst_isp_layers import (
     SLOPE,
     ActivatedConv2d,
@@ -156,8 +159,8 @@ class RSTISPNet(StyledNetwork):
         style_width: of the extractor of ``text``.
     """
 
-    halo: ClassVar[int] = HALO
-    stride: ClassVar[int] = STRIDE
+    halo: int = HALO
+    stride: int = STRIDE
 
     def __init__(
         self,
@@ -171,7 +174,9 @@ class RSTISPNet(StyledNetwork):
     ) -> None:
         super().__init__()
         pick({name: name for name in ("s7", "p20", "text")}, variant, "variant of rst_isp_net")
-        check_sizes(epsilon, width=width, depth=depth, style_layers=style_layers, style_width=style_width)
+        check_counts("rst_isp_net", width=width, depth=depth, style_layers=style_layers, style_width=style_width)
+        if not isinstance(epsilon, float | int) or not 0 <= epsilon < math.inf:
+            raise UsageError(f"rst_isp_net: epsilon is a number from 0; got {epsilon!r}.")
         if not 4 <= depth <= 6 or (depth < 6 and variant != "p20"):
             raise UsageError(f"rst_isp_net: depth is 6, or 4 or 5 of variant 'p20'; got {depth} of {variant!r}.")
         self.odd, self.halvings = variant == "s7", depth - 3
@@ -209,15 +214,6 @@ class RSTISPNet(StyledNetwork):
         return packed
 
 
-def check_sizes(epsilon: float, **sizes: int) -> None:
-    """Raise UsageError unless sizes are positive integers and epsilon is a finite number, not negative."""
-    for name, size in sizes.items():
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise UsageError(f"rst_isp_net: {name} is a positive integer; got {size!r}.")
-    if not isinstance(epsilon, float | int) or not 0 <= epsilon < math.inf:
-        raise UsageError(f"rst_isp_net: epsilon is a number from 0; got {epsilon!r}.")
-
-
 class RstIspNet(LearnedMethod):
     """RST-ISP-Net as a reverse ISP: the RAW of the camera that its weights were trained on."""
 
@@ -228,9 +224,10 @@ class RstIspNet(LearnedMethod):
         licence="none stated",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "s7": {"variant": "s7"},
         "p20": {"variant": "p20"},
+        "s7": {"variant": "s7"},
         "text": {"variant": "text"},
         "tiny": {"variant": "p20", "width": 8, "depth": 4},
     }
+    published: ClassVar[Mapping[str, Published]] = PUBLISHED
     network_class: ClassVar[type[StyledNetwork]] = RSTISPNet

@@ -31,6 +31,8 @@ _LONGEST_NAME = 60
 FORMAT = "rawsynth-weights/1"
 SUFFIX = ".safetensors"
 PICKLE_SUFFIXES = (".pth", ".pt", ".ckpt", ".pkl", ".bin", ".tar")
+# Where checkpoints keep their state dict, if there is more beside it.
+_STATE_KEYS = ("state_dict", "model_state_dict", "params_ema", "params", "model", "network", "net", "generator")
 _PICKLE_STARTS = (b"\x80", b"PK\x03\x04")
 _IDENTITY = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]]
 
@@ -142,7 +144,7 @@ def load_weights(name: str | os.PathLike[str]) -> Weights:
         raise UsageError(f"weights are a path, a URL or a name; got {name!r}.")
     name = os.fspath(name)
     data = _read(name)
-    stated = _metadata(data, name)
+    stated = read_metadata(data, name)
     kind = stated.get("format")
     if kind != FORMAT:
         shown = None if kind is None else kind[:_LONGEST_NAME]
@@ -187,7 +189,8 @@ def packaged_weights() -> dict[str, str]:
 def read_pickle(url: str) -> dict[str, Tensor]:
     """Unpickle another project's checkpoint, because the caller asked for it by name; tensors only.
 
-    ``torch.load(weights_only=True)`` runs no code of the file. State dicts nested under one key are found.
+    ``torch.load(weights_only=True)`` runs no code of the file. A state dict that is nested is found, beside an
+    optimizer's too.
 
     Raises:
         UsageError: the file is not there, damaged, or holds more than tensors.
@@ -203,13 +206,14 @@ def read_pickle(url: str) -> dict[str, Tensor]:
 
 def _state_dict(loaded: Any, url: str) -> dict[str, Tensor]:
     while isinstance(loaded, Mapping):
+        nested = {str(k): v for k, v in loaded.items() if isinstance(v, Mapping)}
         tensors = {str(k): v for k, v in loaded.items() if isinstance(v, Tensor)}
-        if tensors:
+        names = [name for name in _STATE_KEYS if name in nested] or (list(nested) if len(nested) == 1 else [])
+        if tensors and not nested:
             return tensors
-        nested = [v for v in loaded.values() if isinstance(v, Mapping)]
-        if len(nested) != 1:
+        if not names:
             break
-        loaded = nested[0]
+        loaded = nested[names[0]]
     raise UsageError(f"{url}: no state dict of tensors in it; got {type(loaded).__name__}.")
 
 
@@ -237,8 +241,8 @@ def _read(name: str) -> bytes:
 
 def _pickle_message(name: str) -> str:
     return (
-        f"{name} is a pickle, which can run code when it is opened: refused. If you trust it, import it by name with "
-        "rawsynth.methods.rst_isp_import.from_authors_checkpoint(..., trust_pickle=True) and save it as safetensors."
+        f"{name} is a pickle, which can run code when it is opened: refused. If it is a published checkpoint and you "
+        f"trust it, make weights of it: `rawsynth import-weights METHOD {name} weights.safetensors --trust-pickle`."
     )
 
 
@@ -246,7 +250,7 @@ def _has_header(data: bytes) -> bool:
     return len(data) > 8 and data[8:9] == b"{"
 
 
-def _metadata(data: bytes, name: str) -> dict[str, str]:
+def read_metadata(data: bytes, name: str) -> dict[str, str]:
     """Return the header's metadata, after checking that the file is whole."""
     try:
         (length,) = struct.unpack("<Q", data[:8])

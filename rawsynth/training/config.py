@@ -10,6 +10,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from rawsynth import storage
 from rawsynth.errors import InputAccessError, UsageError
+from rawsynth.methods import METHODS
+from rawsynth.methods.learned import NetworkMethod
 from rawsynth.pipeline.sections import Section, validated
 from rawsynth.registry import pick
 from rawsynth.training.discriminator import CHANNELS
@@ -51,9 +53,19 @@ class ModelConfig(Section):
     """Which network is trained, from where."""
 
     method: str = Field(default="rst_isp_net", description="learned method")
-    preset: str = Field(default="p20", description="of the method's network")
+    preset: str | None = Field(default=None, description="of the method's network; its first one if not given")
     options: dict[str, Any] = Field(default={}, description="network options that win over the preset's")
     init: str | None = Field(default=None, description="weights to start from instead of fresh ones")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _first_preset(cls, values: Any) -> Any:
+        """Say which preset it is, so that it is stated wherever the choices are."""
+        if not isinstance(values, dict) or values.get("preset") is not None:
+            return values
+        method = METHODS.get(str(values.get("method", cls.model_fields["method"].default)))
+        presets = method.presets if method is not None and issubclass(method, NetworkMethod) else {}
+        return {**values, "preset": next(iter(presets), None)}
 
     def network_config(self) -> dict[str, Any]:
         """Return what the method builds its network from."""

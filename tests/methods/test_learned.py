@@ -182,14 +182,15 @@ def test_imported_weights_keep_their_version_in_a_file(tmp_path: Path) -> None:
     """Parameters that were drawn before saving replay with the file."""
     import importlib.util
 
-    from rawsynth.methods.rst_isp_import import from_authors_state
+    from rawsynth.methods.importing import import_state
 
     spec = importlib.util.spec_from_file_location("fill", GOLDEN / "fill.py")
     assert spec is not None and spec.loader is not None
     fill = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(fill)
     filled = fill.fill(GOLDEN / "rst_isp_net_p20.tsv").items()
-    imported = from_authors_state({key: torch.from_numpy(value) for key, value in filled}, "p20", source="p20.pth")
+    tensors = {key: torch.from_numpy(value) for key, value in filled}
+    imported = import_state("rst_isp_net", tensors, preset="p20", source="p20.pth")
     imported.save(str(tmp_path / "p20.safetensors"))
     loaded = RstIspNet.create(str(tmp_path / "p20.safetensors"))
     assert loaded.version == imported.version and loaded.card == imported.card

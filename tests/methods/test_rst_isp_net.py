@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from rawsynth.errors import UsageError
+from rawsynth.methods.importing import import_checkpoint, import_state
 from rawsynth.methods.learned import StyledNetwork, reflect_pad
-from rawsynth.methods.rst_isp_import import from_authors_checkpoint, from_authors_state
 from rawsynth.methods.rst_isp_net import RstIspNet
 from rawsynth.methods.tiling import Tiling, decode_tiled, run_tiled, thumbnail
 
@@ -58,7 +58,7 @@ def golden_state(name: str) -> dict[str, Tensor]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("preset", "parameters"), [("s7", 86_317_068), ("p20", 86_307_852)])
 def test_equals_the_authors_outputs(preset: str, parameters: int) -> None:
-    method = from_authors_state(golden_state(f"rst_isp_net_{preset}"), preset)
+    method = import_state("rst_isp_net", golden_state(f"rst_isp_net_{preset}"), preset=preset)
     assert sum(p.numel() for p in method.network.parameters()) == parameters
     reference = np.load(GOLDEN / f"rst_isp_net_{preset}.npz")
     result = method.network(torch.from_numpy(reference["x"])).numpy()
@@ -67,14 +67,13 @@ def test_equals_the_authors_outputs(preset: str, parameters: int) -> None:
 
 @needs_golden
 def test_every_listed_key_has_a_place() -> None:
-    from rawsynth.methods.rst_isp_import import rename
-
     for preset in ("s7", "p20"):
         with open(GOLDEN / f"rst_isp_net_{preset}.tsv", newline="") as file:
             rows = list(csv.DictReader(file, delimiter="\t"))
         with torch.device("meta"):
             shapes = {key: tuple(t.shape) for key, t in RstIspNet.build({"preset": preset}).state_dict().items()}
-        listed = {rename(row["key"], preset): row["shape"] for row in rows if "running_" not in row["key"]}
+        rename = RstIspNet.published[preset].rename
+        listed = {rename(row["key"]): row["shape"] for row in rows if "running_" not in row["key"]}
         assert {key: "x".join(map(str, shape)) for key, shape in shapes.items()} == listed
 
 
@@ -239,11 +238,12 @@ def test_compiles_in_one_graph_and_exports(photo: Tensor, preset: str) -> None:
 
 def test_pickles_need_trust(tmp_path: Path) -> None:
     state = narrow("p20").state_dict()
-    torch.save({"state_dict": state}, tmp_path / "net.pth")
+    url = str(tmp_path / "net.pth")
+    torch.save({"state_dict": state}, url)
     with pytest.raises(UsageError, match="trust_pickle=True"):
-        from_authors_checkpoint(str(tmp_path / "net.pth"), "p20")
+        import_checkpoint("rst_isp_net", url, preset="p20")
     with pytest.raises(UsageError, match=r"\(2, 3, 5, 5\), not \(32, 3, 5, 5\)"):  # trusted, but too narrow
-        from_authors_checkpoint(str(tmp_path / "net.pth"), "p20", trust_pickle=True)
+        import_checkpoint("rst_isp_net", url, preset="p20", trust_pickle=True)
 
 
 class _Evil:
@@ -254,7 +254,7 @@ class _Evil:
 def test_trusted_pickles_run_no_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     torch.save({"state_dict": _Evil()}, tmp_path / "evil.pth")
     with pytest.raises(UsageError, match="tensors alone"):
-        from_authors_checkpoint(str(tmp_path / "evil.pth"), "s7", trust_pickle=True)
+        import_checkpoint("rst_isp_net", str(tmp_path / "evil.pth"), preset="s7", trust_pickle=True)
     assert "ran" not in capsys.readouterr().out
 
 
@@ -263,5 +263,5 @@ def test_wrong_names_are_answered() -> None:
         RstIspNet.build({"preset": "s8"})
     with pytest.raises(UsageError, match="depth"):
         RstIspNet.build({"preset": "s7", "depth": 3})
-    with pytest.raises(UsageError, match="'s7' and 'p20'"):
-        from_authors_state({}, "text")
+    with pytest.raises(UsageError, match="Choose from: p20, s7"):
+        import_state("rst_isp_net", {}, preset="text")

@@ -81,7 +81,8 @@ def test_the_style_group_is_every_linear_layer(name: str, preset: str) -> None:
     style = {id(p) for group in groups if group["factor"] == 0.25 for p in group["params"]}
     linear = {id(p) for m in network.modules() if isinstance(m, nn.Linear) for p in m.parameters() if p.requires_grad}
     equalised = {id(p) for m in network.modules() if isinstance(m, EqualConv2d) for p in m.parameters()}
-    assert style == linear and style and not style & equalised
+    assert style == linear and not style & equalised
+    assert bool(style) == (name == "rst_isp_net")
 
 
 @pytest.mark.parametrize(
