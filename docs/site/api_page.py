@@ -40,7 +40,8 @@ def render() -> str:
     parts = ["# Python", "Every public name, as `rawsynth.NAME`. Text and signatures are those of the code."]
     named: dict[str, list[str]] = {}
     for name, module in homes().items():
-        named.setdefault(topic_of(module), []).append(f"::: {module}.{name}")
+        block = f"::: {module}.{name}\n    options:\n      heading: rawsynth.{name}\n      toc_label: {name}"
+        named.setdefault(topic_of(module), []).append(block)
     for topic in (*TOPICS, "Further"):
         if topic in named:
             parts += [f"## {topic}", *named[topic]]
