@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Examine and tell."""
+    from rawsynth import __version__
     from rawsynth.errors import UsageError
 
     if not 0 <= args.seconds <= 600:
@@ -45,13 +46,13 @@ def run(args: argparse.Namespace) -> int:
     from rawsynth.engine.doctor import examine
 
     found = examine(write_to=args.write_test, seconds=args.seconds)
-    print(json.dumps(found.to_json(), indent=1) if args.json else describe(found))
+    print(json.dumps({"rawsynth": __version__, **found.to_json()}, indent=1) if args.json else describe(found))
     return found.exit_code
 
 
 def describe(found: Examination) -> str:
     """Say in words what was found, topic by topic, then what would help."""
-    lines = [f"rawsynth {found.rawsynth}"]
+    lines: list[str] = []
     for topic, findings in groupby(found.findings, key=lambda finding: finding.topic):
         lines += ["", topic]
         for finding in findings:
@@ -62,4 +63,4 @@ def describe(found: Examination) -> str:
     if helpful:
         lines += ["", "what would help", *helpful]
     lines += ["", *(["broken", *broken] if broken else ["nothing is broken"])]
-    return "\n".join(lines)
+    return "\n".join(lines[1:])

@@ -17,7 +17,7 @@ def test_in_words(cli: Cli, tmp_path: Path) -> None:
     done = cli("doctor", "--seconds", "0", "--write-test", tmp_path)
     assert done.code == 0
     topics = [line for line in done.out.splitlines() if line and line[0] not in " !"]
-    assert topics[1:6] == ["versions", "codecs", "machine", "extras", "write test"]
+    assert topics[:5] == ["versions", "codecs", "machine", "extras", "write test"]
     assert topics[-1] == "nothing is broken"
 
 
@@ -35,7 +35,7 @@ def test_what_is_broken_comes_last_and_decides_the_exit_code(cli: Cli, tmp_path:
 
 def test_advice_is_gathered() -> None:
     missing = Finding("machine", "compiler", "none", "note", "apt install g++")
-    said = describe(Examination("0", (Finding("machine", "cores", "2 of 2"), missing))).splitlines()
+    said = describe(Examination((Finding("machine", "cores", "2 of 2"), missing))).splitlines()
     assert said[said.index("what would help") + 1] == "  apt install g++"
 
 

@@ -53,6 +53,20 @@ def test_the_top_of_the_help_names_every_verb_and_its_examples_parse(cli: Cli) -
         assert parse(shlex.split(line)[1:]).verb in VERBS
 
 
+def test_no_argument_shows_the_help(cli: Cli) -> None:
+    done = cli()
+    assert done.code == 2 and "rawsynth demo" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [(("generate", "a", "b", "--metod", "unprocess"), "--method"), (("verify", "corpus", "--thread=2"), "--threads")],
+)
+def test_a_misspelt_option_is_told_what_was_meant(cli: Cli, arguments: tuple[str, ...], meant: str) -> None:
+    done = cli(*arguments)
+    assert done.code == 2 and f"did you mean {meant}?" in done.err and f"rawsynth {arguments[0]} --help" in done.err
+
+
 # In a folder with photos/ and a corpus.toml, in this order: what a user would type one after the other.
 PASTED = [
     "rawsynth generate photos/ corpus/ --method unprocess",

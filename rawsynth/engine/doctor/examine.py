@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import rawsynth
 from rawsynth.engine.doctor.findings import Examination, Finding
 from rawsynth.engine.doctor.machine import machine
 from rawsynth.engine.doctor.software import codecs, extras, versions
@@ -18,7 +17,7 @@ def examine(*, write_to: str | None = None, seconds: float = 1.0) -> Examination
         write_to: folder or URL that a corpus shall go to; a small file is written there, read and removed.
         seconds: how long each method is timed; 0: no method is.
     """
-    return Examination(rawsynth.__version__, tuple(_findings(write_to, seconds)))
+    return Examination(tuple(_findings(write_to, seconds)))
 
 
 def _findings(write_to: str | None, seconds: float) -> Iterator[Finding]:

@@ -34,7 +34,6 @@ class Finding:
 class Examination:
     """All findings, in the order in which they are told."""
 
-    rawsynth: str
     findings: tuple[Finding, ...]
 
     @property
@@ -50,7 +49,6 @@ class Examination:
     def to_json(self) -> dict[str, Any]:
         """Return everything, JSON-ready."""
         return {
-            "rawsynth": self.rawsynth,
             "fine": not self.broken,
             "findings": [asdict(finding) for finding in self.findings],
         }

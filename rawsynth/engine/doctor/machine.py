@@ -95,9 +95,10 @@ def temporary_space() -> Finding:
         folder = tempfile.gettempdir()
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        advice = f"{error.strerror}; set TMPDIR to a folder that takes files"
-        return Finding("machine", "temporary", "no folder takes files", "broken", advice)
-    shown, advice = f"{folder}, {free / 1e9:.1f} GB free", None
+        failed = f"{error.strerror}; set TMPDIR to a folder that takes files"
+        return Finding("machine", "temporary", "no folder takes files", "broken", failed)
+    shown = f"{folder}, {free / 1e9:.1f} GB free"
+    advice = None
     if free < _PART_BYTES:
         advice = "a part on its way to a store takes up to 1 GB there: set TMPDIR to a larger disk, or --part-size"
     return Finding("machine", "temporary", shown, "note" if advice else "ok", advice, {"folder": folder, "free": free})

@@ -28,11 +28,11 @@ def write_test(url: str) -> Iterator[Finding]:
     name = f"rawsynth-doctor-{secrets.token_hex(4)}"
     file = storage.join(url, name)
     steps: tuple[tuple[str, Callable[[], bool]], ...] = (
-        ("write", lambda: storage.write_atomic(file, _CONTENT) is None),
+        ("write", lambda: _written(file)),
         ("read", lambda: storage.read_bytes(file) == _CONTENT),
         ("read a range", lambda: storage.read_range(file, 100, 300) == _CONTENT[100:400]),
         ("list", lambda: name in storage.list_names(url)),
-        ("remove", lambda: storage.remove(file) is None and not storage.exists(file)),
+        ("remove", lambda: _removed(file)),
     )
     for step, run in steps:
         begin = time.perf_counter()
@@ -48,6 +48,16 @@ def write_test(url: str) -> Iterator[Finding]:
             yield Finding("write test", step, "not what was written", "broken", advice)
             return
         yield Finding("write test", step, f"{milliseconds:.0f} ms", figures=milliseconds)
+
+
+def _written(file: str) -> bool:
+    storage.write_atomic(file, _CONTENT)
+    return True
+
+
+def _removed(file: str) -> bool:
+    storage.remove(file)
+    return not storage.exists(file)
 
 
 def speeds(seconds: float, methods: tuple[str, ...] = METHODS) -> Iterator[Finding]:
