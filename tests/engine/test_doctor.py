@@ -93,6 +93,13 @@ def test_threads_held_back(monkeypatch: pytest.MonkeyPatch) -> None:
     assert finding.state == "note" and "7 of 8 cores idle" in str(finding.advice)
 
 
+@pytest.mark.parametrize(("load", "told"), [(7.5, True), (1.0, False)])
+def test_a_busy_machine_is_said_beside_its_speed(monkeypatch: pytest.MonkeyPatch, load: float, told: bool) -> None:
+    monkeypatch.setattr(machine, "available_cores", lambda: 2)
+    monkeypatch.setattr(machine.os, "getloadavg", lambda: (load, load, load))
+    assert ("load" in {finding.name for finding in machine.machine()}) is told
+
+
 def test_a_folder_takes_files_and_keeps_none(tmp_path: Path) -> None:
     steps = list(trials.write_test(str(tmp_path / "new folder")))
     assert [step.name for step in steps] == ["write", "read", "read a range", "list", "remove"]

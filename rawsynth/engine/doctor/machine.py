@@ -25,6 +25,7 @@ def machine() -> Iterator[Finding]:
     """Yield what the machine has for a run."""
     cores, memory = available_cores(), available_memory()
     yield Finding("machine", "cores", f"{cores} of {os.cpu_count()}", figures=cores)
+    yield from _load(cores)
     yield from _threads(cores)
     yield _products()
     if memory is not None:
@@ -57,6 +58,14 @@ def _products() -> Finding:
     if not torch.cuda.is_available():
         advice = "the network 1.5 times as fast on this processor, with fewer digits: generate --dtype bfloat16"
     return Finding("machine", "processor", f"{name}, {', '.join(found)}", "note" if advice else "ok", advice, found)
+
+
+def _load(cores: int) -> Iterator[Finding]:
+    """Others at work make every figure of speed too low, which should be said beside it."""
+    load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
+    if load > cores:
+        advice = f"{load:.1f} tasks wait for {cores} cores: speeds measured now are too low; look again when it is idle"
+        yield Finding("machine", "load", f"{load:.1f}", "note", advice, load)
 
 
 def _threads(cores: int) -> Iterator[Finding]:
