@@ -11,7 +11,7 @@ PIP_INSTALL := $(VENV)/bin/python -m pip install $(PIP_VERBOSITY) --disable-pip-
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test soak lint clean
+.PHONY: help demo test soak lint docs clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 16
@@ -31,6 +31,10 @@ lint: $(VENV)/.installed-test $(VENV)/.installed-lint ## check style, types and 
 	$(VENV)/bin/python -m flake8
 	$(VENV)/bin/python -m mypy
 	$(VENV)/bin/lint-imports --no-logo
+
+docs: $(VENV)/.installed-docs ## build the site strictly into build/site
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/python -m mkdocs build --strict --quiet
+	@echo "build/site/index.html"
 
 clean: ## remove caches, build products and the demo's output (not .venv)
 	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .import_linter_cache .hypothesis rawsynth-demo

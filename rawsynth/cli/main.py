@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from rawsynth import __version__
 from rawsynth.cli import (
@@ -13,6 +14,7 @@ from rawsynth.cli import (
     calibrate,
     cameras,
     demo,
+    doctor,
     evaluate,
     export,
     fit_style,
@@ -37,6 +39,7 @@ VERBS = {
     "calibrate": calibrate,
     "cameras": cameras,
     "demo": demo,
+    "doctor": doctor,
     "evaluate": evaluate,
     "export": export,
     "fit-style": fit_style,
@@ -80,8 +83,25 @@ def build_parser() -> argparse.ArgumentParser:
             allow_abbrev=False,
         )
         module.add_arguments(verb)
-        verb.set_defaults(run=module.run)
+        verb.set_defaults(run=module.run, options=list(verb._option_string_actions))
     return parser
+
+
+def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """Parse; an option that does not exist is named with the one that was meant, no argument at all shows the help."""
+    if not argv:
+        parser.print_help(sys.stderr)
+        parser.exit(EXIT_USAGE)
+    args, unknown = parser.parse_known_args(argv)
+    if unknown:
+        near = [match for word in unknown for match in get_close_matches(word.partition("=")[0], args.options, 1)]
+        meant = f"; did you mean {near[0]}?" if near else "."
+        parser.exit(
+            EXIT_USAGE,
+            f"rawsynth {args.verb}: unrecognized arguments: {printable(' '.join(unknown))}{meant} "
+            f"`rawsynth {args.verb} --help` lists all.\n",
+        )
+    return args
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -90,7 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 failed or incomplete, 2 wrong usage, 130 interrupted.
     """
-    args = build_parser().parse_args(argv)
+    args = parse(build_parser(), sys.argv[1:] if argv is None else argv)
     try:
         code: int = args.run(args)
         return code

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tqdm import tqdm
 
@@ -17,6 +17,8 @@ from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.record import ShardFailure, ShardRecord
 from rawsynth.pipeline.run import Progress
+
+_NAMED_LOSSES = 5
 
 
 def make_observer(run: RunConfig) -> Observer:
@@ -48,6 +50,7 @@ class Bar(Messages):
     def __init__(self) -> None:
         self._bar: tqdm[None] | None = None
         self._counts = {"images": 0, "lost": 0, "left out": 0, "bytes": 0}
+        self._named = 0
         self._started = time.perf_counter()
 
     def start(self, dataset: Dataset, todo: Sequence[Shard]) -> None:
@@ -70,6 +73,7 @@ class Bar(Messages):
         """Move the bar."""
         assert self._bar is not None
         counts, elapsed = self._counts, time.perf_counter() - self._started
+        self._name_losses(progress.errors)
         counts["images"] += progress.sources
         counts["lost"] += progress.lost
         counts["left out"] += progress.skipped
@@ -78,6 +82,15 @@ class Bar(Messages):
         self._bar.set_postfix({**rates, "lost": counts["lost"], "left out": counts["left out"]}, refresh=False)
         if not self._by_bytes:
             self._bar.update(progress.sources)
+
+    def _name_losses(self, errors: Sequence[Mapping[str, str]]) -> None:
+        """Say of the first lost images why, so that nobody has to open a record for it."""
+        shown = max(0, _NAMED_LOSSES - self._named)
+        for error in errors[:shown]:
+            self.tell(f"lost {error['key']}: {error['cause']}")
+        self._named += len(errors)
+        if shown and self._named > _NAMED_LOSSES:
+            self.tell("further losses are in the records and in --json-log")
 
     def shard_done(self, shard: Shard, record: ShardRecord) -> None:
         """Account for the shard's bytes."""

@@ -219,7 +219,10 @@ def _check_same(found: Dataset, config: GenerateConfig) -> None:
             "batch_pixels": config.compute.batch_pixels or compute.batch_pixels,
         }
     )
-    before = _flat({"input": found.place, **found.fields})
+    # What was no option yet has the default, which does what was done then.
+    defaults = found.config.model_dump(mode="json", exclude={"input", "output", "seed", "run"})
+    stated = {section: {**values, **found.fields.get(section, {})} for section, values in defaults.items()}
+    before = _flat({"input": found.place, **found.fields, **stated})
     fields = config.model_copy(update={"compute": asked}).byte_fields()
     now = _flat({"input": storage.absolute(config.input), **fields})
     names = [name for name in {**now, **before} if now.get(name) != before.get(name)]

@@ -273,3 +273,12 @@ def test_whoever_stops_listening_is_no_crash(photos: Path, tmp_path: Path) -> No
     os.close(writer)
     assert "Traceback" not in done.stderr and "BrokenPipe" not in done.stderr
     assert (tmp_path / "corpus/records/images-00000.json").exists()
+
+
+def test_lost_images_are_named_with_their_causes(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    for index in range(7):
+        (photos / f"no{index}.jpg").write_bytes(b"this is not a picture")
+    done = cli("generate", photos, tmp_path / "corpus", "--method", "unprocess")
+    assert done.code == 0
+    assert done.err.count(": not an image") == 5 and "lost no0-jpg: not an image" in done.err
+    assert done.err.count("further losses") == 1

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,18 @@ def test_a_changed_option_is_refused_by_name(
         assert change in str(caught.value)
     assert str(caught.value).count("->") == len(named)
     assert everything_under(tmp_path / "corpus") == before
+
+
+def test_an_option_that_is_new_has_its_default_for_an_older_corpus(photos: Path, tmp_path: Path) -> None:
+    """As a corpus of a version before ``max_clipped`` and its section's other options would be."""
+    dataset = start(photos, tmp_path / "corpus")
+    older = {name: dict(found) if isinstance(found, dict) else found for name, found in dataset.fields.items()}
+    del older["image"]["min_side"], older["noise"]
+    replace(dataset, fields=older).save()
+    again = open_dataset(config(photos, tmp_path / "corpus"), silent)
+    assert again.digest == replace(dataset, fields=older).digest != dataset.digest
+    with pytest.raises(UsageError, match="min_side .* -> 128"):
+        open_dataset(config(photos, tmp_path / "corpus", image={"min_side": 128}), silent)
 
 
 def test_another_input_is_refused(photos: Path, tmp_path: Path) -> None:

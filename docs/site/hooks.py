@@ -1,0 +1,80 @@
+"""What mkdocs asks while it builds the site: pages that are made, and links that lead out of docs/."""
+
+from __future__ import annotations
+
+import importlib.util
+import posixpath
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from mkdocs.structure.files import File, Files
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+# Files beside docs/ that are pages of the site, too.
+BESIDE = {
+    "benchmarks/README.md": "benchmarks.md",
+    "CHANGELOG.md": "changelog.md",
+    "CONTRIBUTING.md": "contributing.md",
+    "README.md": "index.md",
+}
+_LINK = re.compile(r"\[([^\]\n]+)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
+_FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
+
+
+def _load(name: str) -> ModuleType:
+    """Load a module that lies here: this folder is no package, and mkdocs does not search it."""
+    spec = importlib.util.spec_from_file_location(f"rawsynth_site_{name}", HERE / f"{name}.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def on_files(files: Files, *, config: Any) -> Files:
+    """Add the pages that are made from parsers, public names and files beside docs/."""
+    sys.path.insert(0, str(ROOT))
+    made = {"reference/cli.md": _load("cli_page").render(), "reference/api.md": _load("api_page").render()}
+    for source, page in BESIDE.items():
+        if page not in files.src_uris:
+            made[page] = _relocated((ROOT / source).read_text("utf-8"), source, page)
+    for page, text in made.items():
+        files.append(File.generated(config, page, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:
+    """Mend links to files that are not in docs/: to the page made of one, or, where there is none, plain code."""
+    folder = posixpath.join("docs", posixpath.dirname(page.file.src_uri))
+    return _outside_fences(markdown, lambda match: _mended(match, folder, page.file.src_uri))
+
+
+def _mended(match: re.Match[str], folder: str, page: str) -> str:
+    text, target, anchor = match[1], match[2], match[3] or ""
+    path = posixpath.normpath(posixpath.join(folder, target))
+    if path.startswith("docs/") and not path.endswith(".sha256"):
+        return match[0]
+    if path in BESIDE:
+        return f"[{text}]({posixpath.relpath(BESIDE[path], posixpath.dirname(page) or '.')}{anchor})"
+    return f"`{text.strip('`')}`"
+
+
+def _relocated(text: str, source: str, page: str) -> str:
+    """Turn a file's links, which start from its own folder, into those of a page of docs/."""
+    folder = posixpath.dirname(source)
+
+    def moved(match: re.Match[str]) -> str:
+        path = posixpath.normpath(posixpath.join(folder, match[2]))
+        start = posixpath.join("docs", posixpath.dirname(page))
+        return f"[{match[1]}]({posixpath.relpath(path, start)}{match[3] or ''})"
+
+    return _outside_fences(text, moved)
+
+
+def _outside_fences(text: str, replace: Any) -> str:
+    parts = _FENCE.split(text)
+    return "".join(part if part.startswith("```") else _LINK.sub(replace, part) for part in parts)
