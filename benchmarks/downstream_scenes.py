@@ -35,7 +35,7 @@ class Scene:
         name: the file's.
         crops: ``(4, h, w)`` float32 each, black 0, white 1, RGGB.
         white_balance: (red, blue), for pictures.
-        noise_db: PSNR that the file's own noise, as crops have it, would allow at most; see :func:`own_noise`.
+        noise_db: the file's own noise; see :func:`own_noise`.
     """
 
     name: str
@@ -76,10 +76,9 @@ def reduce_sites(packed: Tensor) -> Tensor:
 
 
 def own_noise(packed: Tensor) -> float:
-    """Estimate the noise of a RAW file in its own even areas: PSNR in dB.
+    """Estimate the noise of a RAW file as crops have it, roughly: PSNR in dB in its evenest tenth of 8x8 blocks.
 
-    The median absolute difference of neighbours across and down in each block of 8x8, and of blocks the darkest-detail
-    tenth: an upper bound, as texture adds to it.
+    Of differences of differences across and down, whose variance is four times that of white noise.
     """
     second = packed[:, 1:, 1:] - packed[:, 1:, :-1] - packed[:, :-1, 1:] + packed[:, :-1, :-1]
     blocks = F.unfold(second[:, None], 8, stride=8).square().mean(dim=1) / 4
