@@ -2,9 +2,9 @@
 
 Four planes, the noise's standard deviation at each site and, in its units, what each value is off its 3x3 neighbours'
 mean go in; the noise comes out in the same units and is taken off. Without such units little noise is learned late, and
-corpora would differ in how soon they are learned. Errors are counted in the same units, so that bright crops teach as much as dark ones, and corpora of little
-noise as much as those of a lot. Noise is drawn anew at every step from the corpus's own law; nothing about network, loss
-or schedule depends on the corpus.
+corpora would differ in how soon they are learned. Errors are counted in them too, so that bright crops teach as much as
+dark ones. Noise is drawn anew at every step from the corpus's own law; nothing about network, loss or schedule depends
+on the corpus.
 """
 
 from __future__ import annotations
@@ -128,7 +128,8 @@ def train(clean: Any, add_noise: AddNoise, schedule: Schedule, *, seed: int, pla
         if (step + 1) % _KEEP_EVERY == 0:
             _keep(running, network, optimizer, step + 1)
             speed = (step + 1 - begun) / (time.perf_counter() - began)
-            observe(f"{place.stem}: step {step + 1}/{schedule.steps}, L1 {losses / _KEEP_EVERY:.4f} of the noise, {speed:.1f}/s")
+            error = losses / _KEEP_EVERY
+            observe(f"{place.stem}: step {step + 1}/{schedule.steps}, L1 {error:.4f} of the noise, {speed:.1f}/s")
             losses = 0.0
     _write(place, network.state_dict())
     running.unlink(missing_ok=True)
