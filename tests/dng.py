@@ -90,6 +90,8 @@ def dng(
     white: int = WHITE,
     gains: tuple[float, float] | None = GAINS,
     preview: bytes | None = None,
+    iso: int = 800,
+    exposure_s: float | None = 0.01,
     extra: Tags | None = None,
 ) -> bytes:
     """A DNG of a mosaic ``(H, W)``, or of a demosaiced image ``(H, W, 3)``.
@@ -115,7 +117,9 @@ def dng(
     }  # fmt: skip
     if gains is not None:
         camera[50728] = (RATIONAL, [1 / gains[0], 1, 1 / gains[1]])
-    exif = {33434: (RATIONAL, [0.01]), 34855: (SHORT, [800])}
+    exif: dict[int, tuple[int, Any]] = {34855: (SHORT, [iso])}
+    if exposure_s is not None:
+        exif[33434] = (RATIONAL, [exposure_s])
     strip = mosaic.astype("<u2").tobytes()
     if preview is None:
         return tiff({**image, **camera, **(extra or {})}, strip, exif=exif)
