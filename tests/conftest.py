@@ -29,6 +29,8 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "rawsynth"))
 # With a test worker a core, more threads would only wait for each other.
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)
+    # For the programs that tests start.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PHOTOGRAPHS = ("astronaut", "coffee", "chelsea", "rocket")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -219,12 +219,9 @@ def _check_same(found: Dataset, config: GenerateConfig) -> None:
             "batch_pixels": config.compute.batch_pixels or compute.batch_pixels,
         }
     )
-    # What was no option yet has the default, which does what was done then.
-    defaults = found.config.model_dump(mode="json", exclude={"input", "output", "seed", "run"})
-    stated = {section: {**values, **found.fields.get(section, {})} for section, values in defaults.items()}
-    before = _flat({"input": found.place, **found.fields, **stated})
-    fields = config.model_copy(update={"compute": asked}).byte_fields()
-    now = _flat({"input": storage.absolute(config.input), **fields})
+    today = config.model_copy(update={"compute": asked})
+    before = {"input": found.place, **_every_option(found.config, found.fields)}
+    now = {"input": storage.absolute(config.input), **_every_option(today, today.byte_fields())}
     names = [name for name in {**now, **before} if now.get(name) != before.get(name)]
     changed = [f"{name} {before.get(name)!r} -> {now.get(name)!r}" for name in names]
     if changed:
@@ -232,6 +229,12 @@ def _check_same(found: Dataset, config: GenerateConfig) -> None:
             f"{config.output} holds a corpus of another configuration: {'; '.join(changed)}. Choose another output, "
             "go back to the options it was started with, or start it afresh with --overwrite."
         )
+
+
+def _every_option(config: GenerateConfig, fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields flat, with what they leave out: an option that was none yet does by default what was done."""
+    stated = config.model_dump(mode="json", exclude={"input", "output", "seed", "run"})
+    return _flat({**fields, **{section: {**values, **fields.get(section, {})} for section, values in stated.items()}})
 
 
 def _flat(nested: dict[str, Any]) -> dict[str, Any]:

@@ -191,7 +191,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "run": {
         "threads": 3, "max_errors": 5, "retry_errors": True, "extend": True, "overwrite": True, "dry_run": True,
         "quiet": True, "json_log": True, "engine": "ray", "workers": 4, "gpus_per_worker": 0.5, "stall_timeout": 60.0,
-        "plan_only": True, "summary": "summary.json",
+        "plan_only": True, "summary": "summary.json", "license": "cc0-1.0",
     },
 }  # fmt: skip
 

@@ -113,10 +113,10 @@ def test_nothing_else_changes(photos: Path, tmp_path: Path, make_corpus: Make, r
 
 def test_a_corpus_is_of_one_kind(photos: Path, tmp_path: Path, make_corpus: Make) -> None:
     make_corpus(photos, tmp_path / "with", write={"linear": True})
-    with pytest.raises(UsageError, match="linear True -> None"):
+    with pytest.raises(UsageError, match="linear True -> False"):
         make_corpus(photos, tmp_path / "with")
     make_corpus(photos, tmp_path / "without")
-    with pytest.raises(UsageError, match="linear None -> True"):
+    with pytest.raises(UsageError, match="linear False -> True"):
         make_corpus(photos, tmp_path / "without", write={"linear": True})
 
 
