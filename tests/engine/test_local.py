@@ -225,7 +225,7 @@ def test_a_crash_around_every_file_s_appearance(
     make_corpus(series, tmp_path / "whole", **SHARDS)
     values = values_for(series, tmp_path / "killed")
     states = run_job(do="every_crash", values=values, prepared=None, then=[{}])
-    assert len(states) == 2 * 7  # around the plan, four parts and two records
+    assert len(states) == 2 * 8  # around the plan, four parts, two records and the card
     for state in states:
         assert state == {"code": 0, "tars": hash_tars(tmp_path / "whole"), "hidden": [], "problems": []}
 
