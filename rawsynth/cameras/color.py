@@ -55,7 +55,7 @@ def white_xy(cct_k: float) -> tuple[float, float]:
     >>> [round(value, 4) for value in white_xy(6504)]
     [0.3127, 0.3291]
     """
-    _check_cct(cct_k)
+    check_cct(cct_k)
     if cct_k >= _DAYLIGHT_FROM_K:
         return _daylight_xy(cct_k)
     planck = np.array(_planckian_uv(cct_k))
@@ -78,7 +78,7 @@ def interpolate_matrices(cam_from_xyz: Mapping[str, Any], cct_k: float) -> Matri
     Raises:
         UsageError: there is no matrix, one is not 3x3, or its illuminant is not known.
     """
-    _check_cct(cct_k)
+    check_cct(cct_k)
     if not cam_from_xyz:
         raise UsageError("this camera has no colour matrix; choose one that has, or leave its colour out.")
     for name, matrix in cam_from_xyz.items():
@@ -150,15 +150,16 @@ def draw_cct(rng: np.random.Generator, *, low: float = 2850.0, high: float = 750
     Raises:
         UsageError: not ``2000 <= low <= high <= 12000``.
     """
-    _check_cct(low)
-    _check_cct(high)
+    check_cct(low)
+    check_cct(high)
     if low > high:
         raise UsageError(f"colour temperatures are drawn from low to high; got {low:g} to {high:g} K.")
     # Rounding 1/T and back may leave the range by a bit.
     return min(max(1.0 / float(rng.uniform(1.0 / high, 1.0 / low)), low), high)
 
 
-def _check_cct(cct_k: float) -> None:
+def check_cct(cct_k: float) -> None:
+    """Raise UsageError for a colour temperature in kelvin that no white point is known for."""
     if not LOWEST_CCT_K <= cct_k <= HIGHEST_CCT_K:
         raise UsageError(
             f"a colour temperature is {LOWEST_CCT_K:g} to {HIGHEST_CCT_K:g} K; got {cct_k!r}. "

@@ -28,6 +28,8 @@ _COLUMNS = {
 _NOISE_FIELDS = _COLUMNS | {"high_gain_isos", "tukey_lambdas", "log_spread", "nominal_iso"}
 _LEVELS = ("black_level", "white_level", "bits")
 _FIELDS = {"name", "cfa", "sources", "levels", "cam_from_xyz", "noise"}
+# Of a colour matrix; real ones have entries up to 3.
+_LARGEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -145,8 +147,12 @@ def _matrices(data: Mapping[str, Any], where: str) -> dict[str, NDArray[np.float
     _refuse_unknown(data, set(ILLUMINANT_CCT_K), where, "cam_from_xyz.")
     matrices = {name: np.array(rows, dtype=np.float64) for name, rows in data.items()}
     for name, matrix in matrices.items():
-        if matrix.shape != (3, 3) or not np.isfinite(matrix).all() or abs(np.linalg.det(matrix)) < 1e-9:
-            raise UsageError(f"camera file {where}: cam_from_xyz.{name} is a 3x3 matrix that can be inverted.")
+        # No NaN passes the bound, and no determinant of what does overflows.
+        if matrix.shape != (3, 3) or not (np.abs(matrix) <= _LARGEST).all() or abs(np.linalg.det(matrix)) < 1e-9:
+            raise UsageError(
+                f"camera file {where}: cam_from_xyz.{name} is a 3x3 matrix that can be inverted, with entries up to "
+                f"{_LARGEST:,.0f}."
+            )
     return matrices
 
 

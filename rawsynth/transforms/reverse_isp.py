@@ -14,7 +14,7 @@ from torch import Tensor
 from rawsynth import seeding
 from rawsynth.cameras import CameraProfile, load_camera
 from rawsynth.cameras.choosing import RANDOM_CAMERA, random_cameras
-from rawsynth.cameras.color import draw_cct
+from rawsynth.cameras.color import check_cct, draw_cct
 from rawsynth.errors import UsageError
 from rawsynth.methods import DEFAULT_METHOD, METHODS, ReverseMethod
 from rawsynth.raw.cfa import check_cfa
@@ -240,6 +240,7 @@ def _drawn_cct(cct: Any, rng: np.random.Generator) -> float:
         raise UsageError(f"cct is one temperature in kelvin, or (low, high); got {cct!r}.") from error
     if not low <= high:
         raise UsageError(f"cct is one temperature in kelvin, or (low, high) with low <= high; got {cct!r}.")
+    check_cct(low)
     return float(np.float32(low if low == high else draw_cct(rng, low=low, high=high)))
 
 

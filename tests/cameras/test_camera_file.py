@@ -195,6 +195,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("cam_from_xyz.D65", [[1, 0], [0, 1]], "cam_from_xyz.D65 is a 3x3 matrix"),
     ("cam_from_xyz.D65", [[0, 0, 0]] * 3, "cam_from_xyz.D65 .* can be inverted"),
     ("cam_from_xyz.D65", [[math.nan] * 3] * 3, "cam_from_xyz.D65 is a 3x3 matrix"),
+    ("cam_from_xyz.D65", [[1e200, 0, 0], [0, 1e200, 0], [0, 0, 1e200]], "entries up to 1,000,000"),
     ("noise.iso", [100], "noise.color_bias_dn is a list of 1 entries, one an ISO"),
     ("noise.iso", [], "is a list of 0 entries"),
     ("noise.iso", [100, 100], "an ISO stands twice"),

@@ -315,6 +315,7 @@ def test_the_repr_shows_what_is_fixed() -> None:
         ({"cfa": None}, "Choose from"),
         ({"cct": 5000}, "for a camera only"),
         ({"camera": SONY, "cct": 500}, "500"),
+        ({"camera": SONY, "cct": 1e200}, "2000 to 12000 K"),
         ({"camera": SONY, "cct": (7000, 3000)}, "low <= high"),
         ({"camera": SONY, "cct": (3000, 4000, 5000)}, "cct is one temperature"),
         ({"camera": SONY, "cct": float("nan")}, "cct|temperature"),
