@@ -28,23 +28,17 @@ from typing import Any
 import numpy as np
 import torch
 from bench_network import macs_of
-from bench_synthetic_pairs import OneLight, Pool, colors, judge, make_pool, order
-from torch import Tensor
+from bench_synthetic_pairs import OneLight, Pool, judge, learn_small, make_pool, order
 
 from rawsynth.cameras import load_camera
 from rawsynth.methods import METHODS, LearnedMethod
 from rawsynth.methods.rst_isp_net_small import SceneLinearNet
-from rawsynth.methods.style_encoder import sample_grid
 from rawsynth.pairs.photographs import read_photographs
-from rawsynth.raw.cfa import mosaic
 from rawsynth.training.config import TrainConfig
 from rawsynth.training.data import TrainBatch
 from rawsynth.training.distributed import Place
 from rawsynth.training.learner import Learner
-from rawsynth.training.scene_config import LocalStageConfig
-from rawsynth.training.scene_learner import SceneLearner
-from rawsynth.training.scene_loss import sensor_response
-from rawsynth.training.surrogates import RenderedBatch, split_photographs
+from rawsynth.training.surrogates import split_photographs
 from rawsynth.transforms import ReverseISP
 
 SMALL = "rst_isp_net_small"
@@ -69,25 +63,6 @@ def macs_a_crop(name: str, side: int) -> float:
     """Return the multiply-accumulates of one forward pass over a crop."""
     network = build(name).eval()
     return macs_of(lambda: network(torch.zeros(1, 3, side, side)))
-
-
-def learn_small(pool: Pool, camera: OneLight, steps: int, args: argparse.Namespace) -> Any:
-    """Train rst_isp_net_small, both parts at once, on crops that are their own frames."""
-    stage = LocalStageConfig(
-        steps=steps, batch=args.batch, lr=args.small_lr, warmup=steps // 20, rest_lr=1.0, global_loss=1.0
-    )
-    learner = SceneLearner(build(SMALL), stage, points=24, seed=0, place=_PLACE, dtype=getattr(torch, args.dtype))
-    for step, places in enumerate(order(len(pool.srgb), steps, args.batch)):
-        srgb, raw = pool.srgb[places], pool.camera_rgb[places]
-        matrix, gains = colors(camera, len(places))
-        learner.step(RenderedBatch(sample_grid(srgb), sample_grid(raw), srgb, raw, matrix, gains), step)
-    network = learner.average.network
-
-    def develop(srgb: Tensor) -> Tensor:
-        light = network.decode(srgb, network.encode_style(srgb.float() / 255))
-        return mosaic(sensor_response(light, *colors(camera, len(srgb))), "RGGB")
-
-    return develop
 
 
 def learn_peer(name: str, pool: Pool, steps: int, args: argparse.Namespace) -> Any:
@@ -128,8 +103,12 @@ def measure(name: str, regime: str, pools: tuple[Pool, Pool], camera: OneLight, 
         macs = macs_a_crop(name, args.crop)
         samples = args.samples if regime == "samples" else args.tmacs * 1e12 / macs
         steps = min(_MOST_STEPS, max(1, round(samples / args.batch)))
-        learn: Any = learn_small(pools[0], camera, steps, args) if name == SMALL else None
-        develop = learn or learn_peer(name, pools[0], steps, args)
+        small = argparse.Namespace(steps=steps, batch=args.batch, lr=args.small_lr)
+        develop = (
+            learn_small(pools[0], camera, small, dtype=getattr(torch, args.dtype))
+            if name == SMALL
+            else learn_peer(name, pools[0], steps, args)
+        )
     seconds = time.perf_counter() - began
     row = {"options": options, "method": name, "regime": regime, "samples": steps * args.batch, "macs": macs,
            "parameters": sum(p.numel() for p in build(name).parameters()) if macs else 0,

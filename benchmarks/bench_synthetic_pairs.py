@@ -116,13 +116,15 @@ def order(pool: int, steps: int, batch: int) -> list[Tensor]:
     return [places[k * batch : (k + 1) * batch] for k in range(steps)]
 
 
-def learn_small(pool: Pool, camera: OneLight, args: argparse.Namespace) -> Developer:
+def learn_small(
+    pool: Pool, camera: OneLight, args: argparse.Namespace, *, dtype: torch.dtype = torch.float32
+) -> Developer:
     """Train rst_isp_net_small, both parts at once, on crops that are their own frames."""
     torch.manual_seed(0)
     stage = LocalStageConfig(
         steps=args.steps, batch=args.batch, lr=args.lr, warmup=args.steps // 20, rest_lr=1.0, global_loss=1.0
     )
-    learner = SceneLearner(SceneLinearNet(), stage, points=24, seed=0, place=_PLACE, dtype=torch.float32)
+    learner = SceneLearner(SceneLinearNet(), stage, points=24, seed=0, place=_PLACE, dtype=dtype)
     for step, places in enumerate(order(len(pool.srgb), args.steps, args.batch)):
         srgb, raw = pool.srgb[places], pool.camera_rgb[places]
         matrix, gains = colors(camera, len(places))
