@@ -1,15 +1,12 @@
 """The network of team 0noise in the AIM 2022 challenge: three learned gains around two residual blocks.
 
-Described in Conde et al., "AIM 2022 Challenge Report on Reversed ISP", ECCV Workshops 2022. At the resolution of the
-sRGB: features are multiplied by gains from a pointwise network (tone), a residual block, by gains from 3x3 kernels
-(colour shift), a residual block, by gains in (0, 1) from 3x3 kernels (lens shading); a 2x2 convolution of stride 2
-makes packed RAW of them. Convolutions see the image mirrored at its borders.
+Conde et al., "AIM 2022 Challenge Report on Reversed ISP", ECCV Workshops 2022. At the resolution of the sRGB: a
+pointwise projection makes features, and three networks read gains from those, each on its own: pointwise ones (tone),
+3x3 ones (colour shift), and 3x3 ones in (0, 1) (lens shading). The features are multiplied by the first, pass a
+residual block, are multiplied by the second, pass a residual block, are multiplied by the third; a 2x2 convolution of
+stride 2 makes packed RAW of them. All activations are SiLU; convolutions see the image mirrored at its borders.
 
 Nothing looks at the whole image: tiles are exact.
-
-Layers, shapes and parameters are the original's; which activations stand between them is not in what is public, and the
-rectifiers here do not reproduce its reference output. So it is trained from scratch, and its authors' checkpoints are
-not read: they would compute something else.
 
 Deviation: the authors clamp in the network, which stops the gradient of every pixel outside [0, 1]; here the method
 clamps, after training too.
@@ -17,6 +14,7 @@ clamps, after training too.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -27,6 +25,7 @@ from rawsynth.methods.base import MethodFacts
 from rawsynth.methods.learned import LearnedMethod, StyledNetwork
 from rawsynth.methods.local_network import LocalNetwork
 from rawsynth.methods.options import check_counts
+from rawsynth.methods.published import Published
 
 
 def _conv(channels_in: int, channels_out: int, kernel: int) -> nn.Conv2d:
@@ -42,12 +41,11 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(B, C, H, W)`` features to as many."""
-        result: Tensor = x + self.conv_b(F.relu(self.conv_a(x)))
-        return result
+        return F.silu(x + self.conv_b(F.silu(self.conv_a(x))))
 
 
 class Gains(nn.Module):
-    """Features times what three convolutions with rectifiers, and perhaps a pointwise one, make of them."""
+    """Gains from features: convolutions with activations between, the last one pointwise or followed by a sigmoid."""
 
     def __init__(self, width: int, kernel: int, *, shading: bool = False) -> None:
         super().__init__()
@@ -56,14 +54,13 @@ class Gains(nn.Module):
         if not shading:
             self.layers.append(_conv(width, width, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map ``(B, C, H, W)`` features to as many."""
-        gains = x
-        for index, layer in enumerate(self.layers):
-            gains = layer(gains)
-            if index < 3:
-                gains = F.relu(gains)
-        return x * (gains.sigmoid() if self.shading else gains)
+    def forward(self, features: Tensor) -> Tensor:
+        """Return ``(B, C, H, W)`` gains of as many features."""
+        *inner, last = self.layers
+        for layer in inner:
+            features = F.silu(layer(features))
+        gains: Tensor = last(features)
+        return gains.sigmoid() if self.shading else gains
 
 
 class ThreeGains(LocalNetwork):
@@ -74,8 +71,8 @@ class ThreeGains(LocalNetwork):
     """
 
     stride: int = 2
-    # Ten 3x3 kernels one after the other.
-    halo: int = 10
+    # The longest way is through five 3x3 kernels, three of gains and two of a residual block; in whole cells.
+    halo: int = 6
 
     def __init__(self, width: int = 36) -> None:
         super().__init__()
@@ -91,10 +88,18 @@ class ThreeGains(LocalNetwork):
         return height, width
 
     def _decode(self, features: Tensor) -> Tensor:
-        x = self.residual_a(self.tone(self.head(features)))
-        x = self.shading(self.residual_b(self.color(x)))
-        packed: Tensor = self.tail(x)
+        projected = F.silu(self.head(features))
+        x = self.residual_a(projected * self.tone(projected))
+        x = self.residual_b(x * self.color(projected))
+        packed: Tensor = self.tail(x * self.shading(projected))
         return packed
+
+
+_GAINS = {"tm": "tone", "cstb": "color", "lsb": "shading"}
+
+
+def _gains_key(found: re.Match[str]) -> str:
+    return f"{_GAINS[found[1]]}.layers.{found[2]}."
 
 
 class Aim220Noise(LearnedMethod):
@@ -107,4 +112,18 @@ class Aim220Noise(LearnedMethod):
         licence="none stated",
     )
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"published": {}, "tiny": {"width": 8}}
+    published: ClassVar[Mapping[str, Published]] = {
+        "published": Published(
+            rules=(
+                (r"^p\.conv\.", "head."),
+                (r"^(tm|cstb|lsb)\.block\.(\d)\.(?:conv\.)?", _gains_key),
+                (r"^r1\.", "residual_a."),
+                (r"^r2\.", "residual_b."),
+                (r"\.conv1\.", ".conv_a."),
+                (r"\.conv2\.", ".conv_b."),
+                (r"^cout\.", "tail."),
+            ),
+            data="AIM 2022 Reversed ISP, Samsung S7 or Huawei P20",
+        )
+    }
     network_class: ClassVar[type[StyledNetwork]] = ThreeGains

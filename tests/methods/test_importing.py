@@ -79,7 +79,7 @@ def published_cycleisp() -> dict[str, Tensor]:
 
 def test_which_methods_have_published_checkpoints() -> None:
     assert sorted(importable()) == [
-        "aim22_unet", "cycleisp", "invisp", "liteispnet_s", "rst_isp_net",
+        "aim22_0noise", "aim22_unet", "cycleisp", "invisp", "liteispnet_s", "rst_isp_net",
     ]  # fmt: skip
     for kind in importable().values():
         assert kind.published.keys() <= kind.presets.keys()
@@ -146,8 +146,8 @@ def test_what_does_not_fit_is_refused(change: dict[str, Tensor | None], message:
 
 
 def test_methods_and_presets_that_nobody_published(tmp_path: Path) -> None:
-    for name in ("unprocess", "rst_isp_net_small", "aim22_0noise"):
-        with pytest.raises(UsageError, match=f"no checkpoints of '{name}' can be read; choose from: aim22_unet"):
+    for name in ("unprocess", "rst_isp_net_small"):
+        with pytest.raises(UsageError, match=f"no checkpoints of '{name}' can be read; choose from: aim22_0noise"):
             import_state(name, {})
     with pytest.raises(UnknownNameError, match="unknown published preset of rst_isp_net 'text'.*Choose from: p20, s7"):
         import_state("rst_isp_net", {}, preset="text")
