@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rawsynth.cli.evaluate import at_least
+from rawsynth.cli.evaluate import add_conditions, at_least
 from rawsynth.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="DIR", default="bench", help="folder or URL (default bench)")
     _add_methods(parser)
     _add_sets(parser)
-    _add_conditions(parser)
+    how = add_conditions(parser)
+    how.add_argument("--rounds", type=at_least(0), default=3, metavar="N", help="of timing, 0 for none (default 3)")
     said = parser.add_argument_group("what is said")
     said.add_argument("--pictures", type=at_least(0), default=2, metavar="N", help="pairs to draw a set (default 2)")
     said.add_argument("--json", action="store_true", help="print bench.json instead of the tables")
@@ -72,21 +73,6 @@ def _add_sets(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument(
         "--renditions", type=at_least(1), default=4, metavar="N", help="synthetic pairs a photograph (default 4)"
     )
-
-
-def _add_conditions(parser: argparse.ArgumentParser) -> None:
-    how = parser.add_argument_group("how they are run")
-    how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
-    how.add_argument(
-        "--dtype",
-        default="float32",
-        choices=["float32", "bfloat16", "float16"],
-        help="arithmetic of the methods; scores are float64 always (default float32)",
-    )
-    how.add_argument("--batch", type=at_least(1), metavar="N", help="at most N images at once")
-    how.add_argument("--drawn-color", action="store_true", help="do not tell methods the colour that pairs state")
-    how.add_argument("--seed", type=int, default=0, metavar="N", help="of draws and the synthetic set (default 0)")
-    how.add_argument("--rounds", type=at_least(0), default=3, metavar="N", help="of timing, 0 for none (default 3)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -46,21 +46,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     chosen.add_argument("--split", metavar="NAME", help="score this one of --splits only")
     chosen.add_argument("--split-seed", type=int, default=0, metavar="N", help="seed of the split (default 0)")
     chosen.add_argument("--limit", type=at_least(1), metavar="N", help="at most N pairs, spread evenly over the set")
+    add_conditions(parser)
+    said = parser.add_argument_group("what is said")
+    said.add_argument("--pictures", type=at_least(0), default=8, metavar="N", help="images to draw (default 8)")
+    said.add_argument("--json", action="store_true", help="print evaluation.json instead of the table")
+    said.add_argument("--quiet", action="store_true", help="no progress bar")
+
+
+def add_conditions(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
+    """Add the arguments that say how methods are run, and return their group."""
     how = parser.add_argument_group("how they are run")
     how.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default auto)")
     how.add_argument(
         "--dtype",
         default="float32",
         choices=["float32", "bfloat16", "float16"],
-        help="arithmetic of the method; scores are float64 always (default float32)",
+        help="arithmetic of a method; scores are float64 always (default float32)",
     )
     how.add_argument("--batch", type=at_least(1), metavar="N", help="at most N images at once")
-    how.add_argument("--drawn-color", action="store_true", help="do not tell the method the colour that pairs state")
-    how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of what the method draws (default 0)")
-    said = parser.add_argument_group("what is said")
-    said.add_argument("--pictures", type=at_least(0), default=8, metavar="N", help="images to draw (default 8)")
-    said.add_argument("--json", action="store_true", help="print evaluation.json instead of the table")
-    said.add_argument("--quiet", action="store_true", help="no progress bar")
+    how.add_argument("--drawn-color", action="store_true", help="do not tell a method the colour that pairs state")
+    how.add_argument("--seed", type=int, default=0, metavar="N", help="seed of what is drawn (default 0)")
+    return how
 
 
 def at_least(bound: int) -> Callable[[str], int]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
+
+from rawsynth.pairs.keyed import KeyedSet
 
 
 @dataclass(frozen=True)
@@ -30,28 +31,5 @@ class NoisyPair:
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 
-class NoisyPairs(ABC):
-    """Pairs by index; a map-style dataset for ``torch.utils.data.DataLoader``.
-
-    Attributes:
-        keys: one a pair, in order.
-        scenes: the scene of each.
-    """
-
-    keys: Sequence[str]
-    scenes: Sequence[str]
-
-    @abstractmethod
-    def __getitem__(self, index: int) -> NoisyPair:
-        """Read one pair.
-
-        Raises:
-            SampleError: its files are damaged or do not match; the message names them.
-            InputAccessError: they cannot be reached.
-        """
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __iter__(self) -> Iterator[NoisyPair]:
-        return (self[index] for index in range(len(self)))
+class NoisyPairs(KeyedSet[NoisyPair]):
+    """Noisy and clean RAW by index; see :class:`KeyedSet`."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor
+
+from rawsynth.pairs.keyed import KeyedSet
 
 
 @dataclass(frozen=True)
@@ -52,31 +53,8 @@ class Pair:
     frame: Tensor | None = None
 
 
-class PairSet(ABC):
-    """Pairs by index; a map-style dataset for ``torch.utils.data.DataLoader``.
-
-    Attributes:
-        keys: one a pair, in order.
-        scenes: the scene of each.
-    """
-
-    keys: Sequence[str]
-    scenes: Sequence[str]
-
-    @abstractmethod
-    def __getitem__(self, index: int) -> Pair:
-        """Read one pair.
-
-        Raises:
-            SampleError: its files are damaged or do not match; the message names them.
-            InputAccessError: they cannot be reached.
-        """
-
-    def __len__(self) -> int:
-        return len(self.keys)
-
-    def __iter__(self) -> Iterator[Pair]:
-        return (self[index] for index in range(len(self)))
+class PairSet(KeyedSet[Pair]):
+    """sRGB and RAW by index; see :class:`KeyedSet`."""
 
     def subset(self, indices: Sequence[int]) -> PairSet:
         """Return the pairs at some indices, in that order."""
