@@ -81,6 +81,6 @@ def test_the_block_on_dng_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_toml_block_is_a_configuration() -> None:
-    (block,) = blocks("toml")
+    (block,) = blocks("toml", (ROOT / "docs/generate.md").read_text("utf-8"))
     config = build_config(tomllib.loads(block))
     assert config.image.crop == (256, 256) and config.noise.realizations == 2
