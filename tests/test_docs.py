@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -18,6 +21,7 @@ from skimage import data
 
 import rawsynth
 from rawsynth.cli.main import VERBS, build_parser
+from tests.browser import load
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -122,7 +126,62 @@ def test_every_page_has_its_place() -> None:
     assert not missing, f"pages without a line under nav in mkdocs.yml: {missing}"
 
 
-def test_nothing_of_the_site_comes_from_elsewhere() -> None:
-    text = (ROOT / "mkdocs.yml").read_text("utf-8")
-    assert "font: false" in text
-    assert not re.search(r"extra_(css|javascript)|https?://", text)
+def test_the_page_of_files_has_every_option(site: Callable[[str], ModuleType]) -> None:
+    made = site("options_page")
+    sections = dict(re.findall(r"^## ([^\n]+)\n(.*?)(?=^## |\Z)", made.render(), flags=re.DOTALL | re.MULTILINE))
+    for title, (_, model) in made.FILES.items():
+        for name, field in model.model_fields.items():
+            inner = getattr(field.annotation, "model_fields", None)
+            assert (f"| `[{name}]` |" if inner else f"| `{name}` |") in sections[title]
+            assert all(f"| `{key}` |" in sections[title] for key in inner or ())
+
+
+def test_names_that_share_a_line_of_a_docstring_have_lines_of_their_own(site: Callable[[str], ModuleType]) -> None:
+    pytest.importorskip("griffe")
+    text = "Args:\n    shot, read: S and O,\n        both or none.\n    seed: a number."
+    apart = "    shot: S and O,\n        both or none.\n    read: S and O,\n        both or none.\n    seed: a number."
+    assert site("docstrings").shown(text) == f"Args:\n{apart}"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    pytest.importorskip("mkdocs", reason="pip install 'rawsynth[docs]' builds the site")
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, capture_output=True)
+    assert done.returncode == 0, done.stderr.decode()
+    return folder
+
+
+def test_nothing_of_the_site_comes_from_elsewhere(built: Path) -> None:
+    for page in built.rglob("*.html"):
+        loaded = re.findall(r"<(?:script|link|img|iframe)[^>]*? (?:src|href)=.?https?://[^>]*", page.read_text("utf-8"))
+        assert not loaded, (page.name, loaded)
+
+
+def test_search_finds_a_page_that_is_opened_from_a_disk(built: Path) -> None:
+    script = """
+      const field = document.querySelector(".md-search__input"), found = () => document.querySelector(
+        ".md-search-result__item a[href]");
+      field.focus();
+      field.value = "extrapolate";
+      for (let i = 0; i < 100 && !found(); i++) {
+        field.dispatchEvent(new KeyboardEvent("keyup", {bubbles: true}));
+        await new Promise((done) => setTimeout(done, 50));
+      }
+      return found()?.getAttribute("href");"""
+    assert ".html" in load(built / "index.html", script).result
+
+
+@pytest.mark.parametrize("page_name", ["generate", "reference/api", "reference/cli"])
+@pytest.mark.parametrize("width", [1280, 500])
+def test_pages_are_no_wider_than_the_screen(built: Path, page_name: str, width: int) -> None:
+    script = "return document.documentElement.scrollWidth - document.documentElement.clientWidth;"
+    assert load(built / f"{page_name}.html", script, width=width).result == 0
+
+
+def test_code_fits_its_column_on_a_small_laptop() -> None:
+    """108 characters are what a page of the site shows of a line at 1280 pixels."""
+    for path in [*DOCS.glob("*.md"), ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md"]:
+        for line in "".join(re.findall(r"^```.*?^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)).splitlines():
+            assert len(line) <= 108, f"{path.name}: {line}"

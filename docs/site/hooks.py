@@ -21,6 +21,12 @@ BESIDE = {
     "CONTRIBUTING.md": "contributing.md",
     "README.md": "index.md",
 }
+# What a page links to in the source, because no page of docs/ has it, and where the site has it.
+MADE_OF = {
+    "rawsynth/pipeline/config.py": "reference/options.md#a-corpus",
+    "rawsynth/training/config.py": "reference/options.md#a-training-on-pairs",
+    "rawsynth/training/scene_config.py": "reference/options.md#a-training-of-rst_isp_net_small",
+}
 _LINK = re.compile(r"\[([^\]\n]+)\]\(([^)\s#:]+)(#[^)\s]*)?\)")
 _FENCE = re.compile(r"(^```.*?^```$)", re.DOTALL | re.MULTILINE)
 
@@ -38,7 +44,7 @@ def _load(name: str) -> ModuleType:
 def on_files(files: Files, *, config: Any) -> Files:
     """Add the pages that are made from parsers, public names and files beside docs/."""
     sys.path.insert(0, str(ROOT))
-    made = {"reference/cli.md": _load("cli_page").render(), "reference/api.md": _load("api_page").render()}
+    made = {f"reference/{name}.md": _load(f"{name}_page").render() for name in ("cli", "options", "api")}
     for source, page in BESIDE.items():
         if page not in files.src_uris:
             made[page] = _relocated((ROOT / source).read_text("utf-8"), source, page)
@@ -58,8 +64,9 @@ def _mended(match: re.Match[str], folder: str, page: str) -> str:
     path = posixpath.normpath(posixpath.join(folder, target))
     if path.startswith("docs/") and not path.endswith(".sha256"):
         return match[0]
-    if path in BESIDE:
-        return f"[{text}]({posixpath.relpath(BESIDE[path], posixpath.dirname(page) or '.')}{anchor})"
+    if path in BESIDE or path in MADE_OF:
+        found = BESIDE[path] + anchor if path in BESIDE else MADE_OF[path]
+        return f"[{text}]({posixpath.relpath(found, posixpath.dirname(page) or '.')})"
     return f"`{text.strip('`')}`"
 
 

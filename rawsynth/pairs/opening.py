@@ -17,18 +17,16 @@ from rawsynth.registry import pick
 def open_pairs(url: str, *, layout: str = "auto") -> PairSet:
     """Open pairs.
 
-    ====================  ==============================================================================================
-    ``auto``              tars, or a folder of AIM 2022 tiles, of S7 or P20 by their size; official levels
-    ``shards``            tars of pairs, also those of ``rawsynth generate --srgb``: a folder, a tar or a pattern
-    ``aim22_s7``          AIM 2022, Samsung Galaxy S7, DN / 1024 as the challenge scores them
-    ``aim22_p20``         AIM 2022, Huawei P20, DN / 1024
-    ``aim22_s7_sensor``   AIM 2022, Samsung Galaxy S7, black 0 and white 1023
-    ``aim22_p20_sensor``  AIM 2022, Huawei P20, black 60 and white 1020
-    ====================  ==============================================================================================
+    - ``auto``: tars, or a folder of AIM 2022 tiles, of S7 or P20 by their size; official levels.
+    - ``shards``: tars of pairs, also those of ``rawsynth generate --srgb``: a folder, a tar or a pattern.
+    - ``aim22_s7``: AIM 2022, Samsung Galaxy S7, DN / 1024 as the challenge scores them.
+    - ``aim22_p20``: AIM 2022, Huawei P20, DN / 1024.
+    - ``aim22_s7_sensor``: AIM 2022, Samsung Galaxy S7, black 0 and white 1023.
+    - ``aim22_p20_sensor``: AIM 2022, Huawei P20, black 60 and white 1020.
 
     Args:
         url: folder, tar or pattern, on any filesystem.
-        layout: one of the table.
+        layout: one of these.
 
     Raises:
         UnknownNameError: another layout.
