@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import settings
-from PIL import Image
 from hypothesis import strategies as st
+from PIL import Image
 from skimage import data
 
 # No deadline for one example: on a shared machine a pause would fail a test that is right.
@@ -193,6 +193,7 @@ def _config_values() -> st.SearchStrategy[dict[str, Any]]:
     options: dict[str, dict[str, st.SearchStrategy[Any]]] = {
         "read": {
             "keep": st.lists(st.text("abcxyz", min_size=1, max_size=4), max_size=3),
+            "image_column": st.sampled_from(["image", "photo.bytes"]),
             "limit": st.integers(1, 10**6),
             "images_per_shard": st.integers(1, 10**6),
             "splits": _shares(),

@@ -127,6 +127,12 @@ def test_pytorch(crops: Path) -> None:
 
 
 @pytest.mark.slow
+def test_parquet(tmp_path: Path) -> None:
+    out = run_example("13_parquet.py", str(tmp_path))
+    assert "4 samples from 4 rows" in out and "(4, 64, 64) a photograph of chelsea" in out
+
+
+@pytest.mark.slow
 @pytest.mark.skipif(util.find_spec("datasets") is None, reason="Hugging Face datasets is not installed")
 def test_hugging_face(crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from rawsynth.pipeline.batching import Batch, batch_views
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.dataset import open_dataset
-from rawsynth.pipeline.inputs import Shard
-from rawsynth.pipeline.reader import SourceSample, count_samples, read_shard
+from rawsynth.pipeline.reader import count_samples, read_shard
 from rawsynth.pipeline.run import encode_sample
+from rawsynth.pipeline.shards import Shard
+from rawsynth.pipeline.source_sample import SourceSample
 from rawsynth.pipeline.stages import StageClock
 from rawsynth.pipeline.synthesize import Synthesizer, make_noise, make_transforms, raw_choices
 from rawsynth.pipeline.views import ViewMaker
@@ -47,7 +48,7 @@ def report(config: GenerateConfig) -> int:
     print(f"method  {config.method.method}; {compute.device}, compile {compute.compile}")
     print(f"noise   {make_noise(dataset.config).extra_repr()}")
     if not probe.samples:
-        print(f"output  unknown: none of the first {probe.images} images gives a sample ({probe.lost} unreadable)")
+        print(f"output  unknown: none of the images tried gives a sample ({probe.lost} of them unreadable)")
         return 0
     scale = images / probe.images
     print(
@@ -61,9 +62,9 @@ def report(config: GenerateConfig) -> int:
 
 
 def count_images(shards: tuple[Shard, ...]) -> tuple[int, bool]:
-    """Count source images: exactly for files, from the headers of the first tars scaled by bytes for the others."""
+    """Count source images: exactly for files, from the first tars or tables scaled by bytes for the others."""
     files = sum(len(shard.files) for shard in shards if shard.kind == "images")
-    tars = [shard for shard in shards if shard.kind == "tar"]
+    tars = [shard for shard in shards if shard.kind != "images"]
     limited = sum(shard.limit for shard in tars if shard.limit is not None)
     unknown = [shard for shard in tars if shard.limit is None]
     opened = unknown[:_EXACT_COUNT_SHARDS]
@@ -77,7 +78,7 @@ def run_probe(shard: Shard, config: GenerateConfig, synthesizer: Synthesizer) ->
     probe, started = Probe(), time.perf_counter()
     make_views = ViewMaker(config.seed, config.read, config.image, StageClock(), raw_choices(config))
     results = []
-    for source in read_shard(shard, config.read.keep):
+    for source in read_shard(shard, config.read.keep, image_column=config.read.image_column):
         results.append(make_views(source))
         probe.images += isinstance(source, SourceSample)
         if probe.images >= _PROBE_IMAGES:

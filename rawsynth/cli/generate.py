@@ -21,6 +21,7 @@ examples:
   rawsynth generate photos/ corpus/ --camera random --cfa camera
   rawsynth generate photos/ corpus/ --camera random --clean-only
   rawsynth generate photos/ corpus/ --noise heteroscedastic_gaussian --shot 0.01 --read 0.0002
+  rawsynth generate data/train.parquet corpus/ --image-column image --keep label
   rawsynth generate 'CARD/DCIM/**/*.NEF' corpus/ --downscale 2 --crop 512
   rawsynth generate s3://bucket/photos s3://bucket/corpus --downscale 2 --realizations 4
   rawsynth generate --config corpus.toml --dry-run

@@ -14,9 +14,9 @@ from rawsynth.engine.observer import Observer
 from rawsynth.engine.summary import Summary
 from rawsynth.pipeline.config import RunConfig
 from rawsynth.pipeline.dataset import Dataset
-from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.record import ShardFailure, ShardRecord
 from rawsynth.pipeline.run import Progress
+from rawsynth.pipeline.shards import Shard
 
 _NAMED_LOSSES = 5
 

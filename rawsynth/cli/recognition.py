@@ -11,6 +11,8 @@ from rawsynth import storage
 from rawsynth.cameras import camera_to_dict, load_camera
 from rawsynth.corpus.decoded import decode_pair
 from rawsynth.corpus.index_file import IndexFile
+from rawsynth.corpus.index_parquet import HEADER_KEY
+from rawsynth.corpus.index_rows import IndexHeader
 from rawsynth.corpus.noise_check import check_noise, ratio_of
 from rawsynth.corpus.part import open_sparsely, walk_samples
 from rawsynth.corpus.picking import Damaged, pick_keys
@@ -19,17 +21,20 @@ from rawsynth.errors import CorpusError, UsageError
 from rawsynth.methods import style_file, weights
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.own_files import DATASET_FILE
+from rawsynth.pipeline.parquet_source import pick_image_column
 from rawsynth.pipeline.record import ShardFailure, ShardRecord
 from rawsynth.raw.cfa import plane_names
 from rawsynth.raw.files import RAW_SUFFIXES, read_raw
 from rawsynth.raw.image import RawImage
+from rawsynth.storage.parquet import ParquetDamage, parquet_file
 from rawsynth.storage.sealed import read_sealed
 
 Facts = dict[str, Any]
 
 _KINDS = (
-    "a corpus (a folder or URL), a tar shard (.tar), a record, plan or index of a corpus (.json, .jsonl), weights or a "
-    "style (.safetensors), a camera (.toml, .json), or a camera RAW file (.dng, .cr2, .nef, ...)"
+    "a corpus (a folder or URL), a tar shard (.tar), a record, plan or index of a corpus (.json, .jsonl, .parquet), a "
+    "table of images (.parquet), weights or a style (.safetensors), a camera (.toml, .json), or a camera RAW file "
+    "(.dng, .cr2, .nef, ...)"
 )
 _MOST_LISTED = 5
 # JSON and TOML of this size are no records or cameras.
@@ -51,7 +56,7 @@ def inspect(what: str) -> Facts:
     size = storage.size(what)
     suffix = what.rpartition("/")[2].rpartition(".")[2].lower()
     readers: dict[str, Callable[[str], Facts]] = {
-        "tar": _tar, "json": _json, "jsonl": _index, "toml": _camera, "safetensors": _safetensors
+        "tar": _tar, "json": _json, "jsonl": _index, "parquet": _parquet, "toml": _camera, "safetensors": _safetensors,
     }  # fmt: skip
     reader = _raw_file if suffix in RAW_SUFFIXES else readers.get(suffix)
     if reader is None:
@@ -177,8 +182,30 @@ def _first(rows: list[Any]) -> list[Any]:
 
 
 def _index(url: str) -> Facts:
-    file = IndexFile(url)
-    header = file.header
+    return _index_facts(IndexFile(url).header)
+
+
+def _parquet(url: str) -> Facts:
+    with storage.open_read(url) as stream:
+        try:
+            file = parquet_file(stream)
+        except ParquetDamage as error:
+            raise CorpusError(f"{url} is no Parquet file, or damaged: {error}.") from error
+        header = (file.schema_arrow.metadata or {}).get(HEADER_KEY)
+        if header is not None:
+            try:
+                return _index_facts(IndexHeader.from_json(header))
+            except ValueError as error:
+                raise CorpusError(f"{url} is no index that this version reads: {error}.") from error
+        facts: Facts = {"kind": "a table", "rows": file.metadata.num_rows, "row groups": file.metadata.num_row_groups}
+        columns = {field.name: str(field.type) for field in file.schema_arrow}
+        try:
+            return {**facts, "columns": columns, "images in": pick_image_column(file, url, None)}
+        except UsageError as error:
+            return {**facts, "columns": columns, "images in": f"not known: {error}"}
+
+
+def _index_facts(header: IndexHeader) -> Facts:
     facts = {"samples": header.samples, "shards": len(header.shards), "parts": len(header.parts)}
     return {"kind": "the index of a corpus", "configuration": header.config_digest, **facts}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
 import numpy as np
@@ -14,7 +14,7 @@ from rawsynth.corpus.index import INDEX_FILE
 from rawsynth.corpus.index_file import IndexFile
 from rawsynth.corpus.index_rows import Row
 from rawsynth.corpus.ranges import read_members
-from rawsynth.corpus.reading import sample_pairs
+from rawsynth.corpus.reading import check_members, sample_pairs
 from rawsynth.corpus.records import list_records, read_record
 from rawsynth.errors import CorpusError, UnknownKeyError, UsageError
 from rawsynth.pipeline.dataset import Dataset
@@ -36,21 +36,30 @@ class CorpusIndex(Mapping[str, dict[str, Any]]):
     first read from.
     """
 
-    def __init__(self, corpus: str, file: IndexFile, kept: NDArray[np.int64] | None = None) -> None:
-        self.corpus, self._file, self._kept = corpus, file, kept
+    def __init__(
+        self,
+        corpus: str,
+        file: IndexFile,
+        kept: NDArray[np.int64] | None = None,
+        *,
+        members: tuple[str, ...] = (),
+    ) -> None:
+        self.corpus, self._file, self._kept, self._members = corpus, file, kept, members
         noise = file.row(0)["noise"] if len(file) else []
         self._pairs_a_row = max(1, sum(entry["member"] is not None for entry in noise))
         self._checked: set[str] = set()
 
     @classmethod
-    def open(cls, corpus: str, index: str | None = None) -> CorpusIndex:
+    def open(cls, corpus: str, index: str | None = None, *, members: Sequence[str] = ()) -> CorpusIndex:
         """Open the index of a corpus.
 
         Args:
             corpus: folder or URL.
             index: path or URL of the index in JSON lines; ``index.jsonl`` in the corpus if ``None``.
+            members: others that pairs are to have, as :func:`~rawsynth.open_corpus` takes them.
 
         Raises:
+            UsageError: samples of the corpus have no such member.
             CorpusError: there is no corpus or no index, the index is damaged, or the corpus has changed since.
             InputAccessError: the store cannot be reached.
         """
@@ -61,7 +70,8 @@ class CorpusIndex(Mapping[str, dict[str, Any]]):
             file = IndexFile(index or storage.join(corpus, INDEX_FILE))
         except CorpusError as error:
             raise CorpusError(f"{error}. Run rawsynth index {corpus}.") from error
-        opened = cls(corpus, file)
+        check_members(dataset, members)
+        opened = cls(corpus, file, members=tuple(members))
         opened._check_plan(dataset)
         return opened
 
@@ -79,12 +89,14 @@ class CorpusIndex(Mapping[str, dict[str, Any]]):
         self._check_shard(row["shard"])
         url = storage.join(self.corpus, row["part"])
         noisy = [] if row["member"] is None else [row["member"]]
-        wanted = ["json", "clean.npy", *noisy, *([LINEAR_MEMBER] if LINEAR_MEMBER in row["members"] else [])]
+        others = (name for name in (LINEAR_MEMBER, *self._members) if name in row["members"])
+        wanted = dict.fromkeys(["json", "clean.npy", *noisy, *others])
         try:
             pieces = read_members(url, row["key"], {name: row["members"][name] for name in wanted})
         except KeyError as error:
             raise self._stale(f"its row of {row['key']} lacks {error}") from error
-        (pair,) = sample_pairs({**pieces, "__url__": url, "__key__": row["key"]}, row["realization"])
+        sample = {**pieces, "__url__": url, "__key__": row["key"]}
+        (pair,) = sample_pairs(sample, row["realization"], members=self._members)
         return pair
 
     def row(self, key: str | SupportsIndex) -> Row:
@@ -129,7 +141,7 @@ class CorpusIndex(Mapping[str, dict[str, Any]]):
             return fits and (where is None or bool(where(row)))
 
         kept = np.array([number for number in numbers if is_wanted(self._row(number))], np.int64)
-        return CorpusIndex(self.corpus, self._file, kept)
+        return CorpusIndex(self.corpus, self._file, kept, members=self._members)
 
     def __eq__(self, other: object) -> bool:
         # A mapping's own would read every sample.

@@ -13,8 +13,8 @@ from rawsynth.corpus.index_rows import IndexedPart, IndexHeader, Row, encode_lin
 from rawsynth.corpus.records import list_records, read_many, read_record
 from rawsynth.errors import CorpusError
 from rawsynth.pipeline.dataset import Dataset
-from rawsynth.pipeline.own_files import DATASET_FILE, INDEX_FILES
 from rawsynth.pipeline.flow import ordered_map
+from rawsynth.pipeline.own_files import DATASET_FILE, INDEX_FILES
 from rawsynth.pipeline.record import ShardRecord
 
 INDEX_FILE = INDEX_FILES[0]
@@ -123,7 +123,8 @@ def sink_of(format: Format) -> Callable[[storage.AtomicFile, IndexHeader], Sink]
     """
     if format == "jsonl":
         return JsonLines
-    from rawsynth.corpus.index_parquet import ParquetSink, require_pyarrow
+    from rawsynth.corpus.index_parquet import ParquetSink
+    from rawsynth.storage.parquet import require_pyarrow
 
     require_pyarrow()
     return ParquetSink

@@ -10,24 +10,12 @@ from typing import Any
 
 from rawsynth import storage
 from rawsynth.corpus.index_rows import IndexHeader, Row
-from rawsynth.errors import CorpusError, UsageError
+from rawsynth.errors import CorpusError
+from rawsynth.storage.parquet import ParquetDamage, damage_told, parquet_file, require_pyarrow
 
 HEADER_KEY = b"rawsynth_index"
 _GROUP_ROWS = 65_536
 _BATCH_ROWS = 4_096
-
-
-def require_pyarrow() -> Any:
-    """Return ``pyarrow``.
-
-    Raises:
-        UsageError: it is not installed.
-    """
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise UsageError(f"Parquet needs pyarrow ({error}): pip install 'rawsynth[index]', or use jsonl.") from error
-    return pyarrow
 
 
 def schema(header: IndexHeader) -> Any:
@@ -119,19 +107,18 @@ def read_parquet(url: str) -> tuple[bytes, Iterator[Row]]:
         CorpusError: the file is damaged; while rows are read, too.
         InputAccessError: it cannot be reached.
     """
-    pa = require_pyarrow()
+    stream = storage.open_read(url)
     try:
-        stream = pa.PythonFile(storage.open_read(url), mode="r")
-        file = pa.parquet.ParquetFile(stream, page_checksum_verification=True)
-        header = (file.schema_arrow.metadata or {}).get(HEADER_KEY, b"")
-    except (pa.ArrowException, OSError, ValueError) as error:
+        file = parquet_file(stream)
+    except ParquetDamage as error:
         raise CorpusError(f"{url} is no Parquet file, or damaged: {error}") from error
-    return header, _rows(file, url, pa)
+    return (file.schema_arrow.metadata or {}).get(HEADER_KEY, b""), _rows(file, stream, url)
 
 
-def _rows(file: Any, url: str, pa: Any) -> Iterator[Row]:
+def _rows(file: Any, stream: storage.GuardedStream, url: str) -> Iterator[Row]:
     try:
-        for batch in file.iter_batches(_BATCH_ROWS):
-            yield from map(_from_columns, batch.to_pylist())
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
+        with damage_told(stream):
+            for batch in file.iter_batches(_BATCH_ROWS):
+                yield from map(_from_columns, batch.to_pylist())
+    except ParquetDamage as error:
         raise CorpusError(f"{url} is damaged: {error}") from error

@@ -19,7 +19,7 @@ from rawsynth.corpus.records import list_records, read_many, read_record
 from rawsynth.errors import CorpusError, UsageError
 from rawsynth.raw.codecs import decode_dn
 from rawsynth.pipeline.dataset import Dataset
-from rawsynth.pipeline.own_files import DATASET_FILE
+from rawsynth.pipeline.synthesize import stored_members
 from rawsynth.raw.image import RawImage
 from rawsynth.raw.levels import Levels
 from rawsynth.raw.metadata import RawMetadata
@@ -49,7 +49,12 @@ default_collate_fn_map[SampleMeta] = _collate_meta
 
 
 def open_corpus(
-    urls: str | Sequence[str], *, split: str | None = None, shuffle: int = 1000, seed: int = 0
+    urls: str | Sequence[str],
+    *,
+    split: str | None = None,
+    shuffle: int = 1000,
+    seed: int = 0,
+    members: Sequence[str] = (),
 ) -> wds.DataPipeline:
     """Open a corpus as an iterable dataset of training pairs.
 
@@ -59,6 +64,7 @@ def open_corpus(
         shuffle: size of the sample buffer; parts are shuffled too. 0 keeps the order of the corpus.
         seed: of the shuffling, which differs from epoch to epoch and is the same in a new run; in a ``DataLoader``'s
             workers it also follows ``torch.manual_seed``, as the loader does.
+        members: others that are wanted, by extension: ``srgb.jpg``, or what was kept with ``--keep``.
 
     Returns:
         A WebDataset pipeline, split by node and by worker, of dicts:
@@ -67,6 +73,7 @@ def open_corpus(
         - ``variance``: ``(4, h, w)``, ``S max(noisy, 0) + O``, what a denoiser takes as noise map.
         - ``linear``: ``(3, 2h, 2w)`` camera RGB, in a corpus made with ``linear``, whether or not it is clean only.
         - ``meta``: :class:`SampleMeta`; ``meta["noisy"]`` is the entry of this pair's noisy image.
+        - ``members``: bytes of each of ``members`` by its extension, if any are wanted; empty where a sample has none.
 
         With several realizations, each is a pair of its own. A corpus made with ``clean_only`` has no noisy images;
         its samples are dicts of
@@ -75,15 +82,19 @@ def open_corpus(
         - ``meta``: :class:`SampleMeta`; ``meta["noise_draws"]`` has the parameters that ``AddNoise.replay`` takes.
 
     Raises:
-        UsageError: nothing matches, or the split does not exist.
+        UsageError: nothing matches, or the corpus has no such split or member.
         CorpusError: a part is not as long as its record says, or has no end-of-archive mark; raised when it is read.
     """
-    parts = list_parts([urls] if isinstance(urls, str) else list(urls), split)
+    names = [urls] if isinstance(urls, str) else list(urls)
+    parts = list_parts(names, split)
+    for url in names if members else ():
+        if (dataset := _plan(url)) is not None:
+            check_members(dataset, members)
     stages = sample_stages(parts)
     if shuffle:
         # Behind the split by node, so that nodes need not agree on an order.
         stages.insert(2, EpochShuffle(bufsize=len(parts), initial=len(parts), seed=seed))
-    stages.append(_pairs)
+    stages.append(_Pairs(tuple(members)))
     if shuffle:
         stages.append(EpochShuffle(bufsize=shuffle, initial=shuffle, seed=seed))
     return wds.DataPipeline(*stages)
@@ -120,8 +131,8 @@ def list_parts(urls: Sequence[str], split: str | None) -> dict[str, int | None]:
     """Return the parts' URLs with their sizes, ``None`` where no record states them."""
     parts: dict[str, int | None] = {}
     for url in urls:
-        if not url.endswith(".tar") and storage.exists(storage.join(url, DATASET_FILE)):
-            parts |= _recorded_parts(url, split)
+        if (dataset := _plan(url)) is not None:
+            parts |= _recorded_parts(url, dataset, split)
             continue
         if split is not None:
             raise UsageError(f"split={split!r} needs the folder of a corpus; got {url}.")
@@ -133,9 +144,21 @@ def list_parts(urls: Sequence[str], split: str | None) -> dict[str, int | None]:
     return parts
 
 
-def _recorded_parts(corpus: str, split: str | None) -> dict[str, int | None]:
-    dataset = Dataset.load(corpus)
-    assert dataset is not None
+def _plan(url: str) -> Dataset | None:
+    """Return the plan of a corpus, ``None`` if the URL is not the folder of one."""
+    return None if url.endswith(".tar") else Dataset.load(url)
+
+
+def check_members(dataset: Dataset, members: Sequence[str]) -> None:
+    """Raise UsageError if samples of a corpus never have one of these members."""
+    keep = dataset.config.read.keep
+    known = [*stored_members(dataset.config), *keep, *(f"source.{name}" for name in keep)]
+    if unknown := [name for name in members if name not in known]:
+        output = dataset.config.output
+        raise UsageError(f"{output} has no member {unknown[0]!r}; its samples may have {', '.join(known)}.")
+
+
+def _recorded_parts(corpus: str, dataset: Dataset, split: str | None) -> dict[str, int | None]:
     splits = dataset.config.read.splits
     if split is not None and split not in splits:
         raise UsageError(f"{corpus} has no split {split!r}; it has {', '.join(splits) or 'none'}.")
@@ -174,14 +197,26 @@ class _Opener:
         stream.seek(0)
 
 
-def _pairs(samples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for sample in samples:
-        yield from sample_pairs(sample)
+class _Pairs:
+    """The last stage of a pipeline; an object, so that it can be sent to a worker."""
+
+    def __init__(self, members: tuple[str, ...]) -> None:
+        self.members = members
+
+    def __call__(self, samples: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        for sample in samples:
+            yield from sample_pairs(sample, members=self.members)
 
 
-def sample_pairs(sample: Mapping[str, Any], realization: int | None = None) -> Iterator[dict[str, Any]]:
-    """Decode a WebDataset sample to what :func:`open_corpus` gives of it: a pair for each of its noisy images, or for
-    one of them.
+def sample_pairs(
+    sample: Mapping[str, Any], realization: int | None = None, *, members: Sequence[str] = ()
+) -> Iterator[dict[str, Any]]:
+    """Decode a WebDataset sample to what :func:`open_corpus` gives of it.
+
+    Args:
+        sample: undecoded members by extension.
+        realization: which of its noisy images; a pair for each of them if ``None``.
+        members: others that are wanted.
 
     Raises:
         CorpusError: it is not a sample of rawsynth's.
@@ -190,17 +225,19 @@ def sample_pairs(sample: Mapping[str, Any], realization: int | None = None) -> I
         meta = json.loads(sample["json"])
         clean = unit_scale(sample["clean.npy"], meta["clean"]["levels"])
         target = meta.get("linear")
-        linear = {} if target is None else {"linear": unit_scale(sample[target["member"]], target["levels"])}
+        more: dict[str, Any] = {"members": {name: sample.get(name, b"") for name in members}} if members else {}
+        if target is not None:
+            more["linear"] = unit_scale(sample[target["member"]], target["levels"])
         if "noise_draws" in meta:
             alone = SampleMeta(meta)
-            yield {"raw": RawImage(clean, alone.raw()), **linear, "meta": alone}
+            yield {"raw": RawImage(clean, alone.raw()), **more, "meta": alone}
         entries = meta["noisy"] if realization is None else meta["noisy"][realization : realization + 1]
         for entry in entries:
             noisy = unit_scale(sample[entry["member"]], entry["levels"])
             shot, read = (torch.tensor(entry[name], dtype=torch.float32) for name in ("shot", "read"))
             variance = shot[:, None, None] * noisy.clamp(min=0) + read[:, None, None]
             pair = {"noisy": noisy, "clean": clean, "variance": variance}
-            yield {**pair, **linear, "meta": SampleMeta(meta, noisy=entry)}
+            yield {**pair, **more, "meta": SampleMeta(meta, noisy=entry)}
     except (KeyError, ValueError) as error:
         where = f"{sample.get('__url__')}: sample {sample.get('__key__')}"
         raise CorpusError(f"{where} is not a rawsynth sample: {error}.") from error

@@ -13,7 +13,7 @@ from rawsynth.corpus.records import list_failures, list_records, read_failure, r
 from rawsynth.errors import CorpusError
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.own_files import DATASET_FILE
-from rawsynth.pipeline.inputs import Shard
+from rawsynth.pipeline.shards import Shard
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from rawsynth.engine.observer import Observer
 from rawsynth.engine.shard_task import Outcome, failed
 from rawsynth.engine.summary import Summary
 from rawsynth.pipeline.dataset import Dataset
-from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.record import ShardFailure, ShardRecord
+from rawsynth.pipeline.shards import Shard
 
 # What ends two processes is taken for the cause; one end can be anybody's fault.
 MOST_CRASHES = 2

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rawsynth.engine.summary import Summary
     from rawsynth.pipeline.dataset import Dataset
-    from rawsynth.pipeline.inputs import Shard
     from rawsynth.pipeline.record import ShardFailure, ShardRecord
     from rawsynth.pipeline.run import Progress
+    from rawsynth.pipeline.shards import Shard
 
 
 class Observer:

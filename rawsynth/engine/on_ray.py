@@ -20,8 +20,8 @@ from rawsynth.engine.shard_task import Outcome, ShardTask
 from rawsynth.errors import EngineError, RawsynthError, UsageError
 from rawsynth.pipeline import environment
 from rawsynth.pipeline.config import GenerateConfig
-from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.run import Progress
+from rawsynth.pipeline.shards import Shard
 
 _TICK_S = 2.0
 # So many actors in a row that end before they are ready: it is not the shards.

@@ -17,9 +17,9 @@ from rawsynth.engine.summary import Summary
 from rawsynth.errors import CorpusError
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.dataset import Dataset, accept_changes, join_dataset, open_dataset
-from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.own_files import DATASET_FILE
 from rawsynth.pipeline.record import ShardRecord, record_url
+from rawsynth.pipeline.shards import Shard
 from rawsynth.pipeline.synthesize import make_transforms
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 
 from rawsynth.pipeline.config import GenerateConfig
-from rawsynth.pipeline.inputs import Shard
+from rawsynth.pipeline.shards import Shard
 
 # A worker of the packaged network stays below this (benchmarks/README.md); one that does not fit swaps.
 WORKER_BYTES = 2_000_000_000

@@ -11,9 +11,9 @@ from rawsynth import storage
 from rawsynth.engine.resources import torch_threads
 from rawsynth.errors import InputAccessError
 from rawsynth.pipeline.config import GenerateConfig
-from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.record import ShardFailure, ShardRecord, failure_url, record_url
 from rawsynth.pipeline.run import Watch, make_pools, run_shard
+from rawsynth.pipeline.shards import Shard
 from rawsynth.pipeline.synthesize import Synthesizer
 
 Outcome = ShardRecord | ShardFailure

@@ -18,8 +18,8 @@ from rawsynth.engine.corpus_run import STALLED, CorpusRun
 from rawsynth.engine.resources import threads_of_each, visible_gpus
 from rawsynth.engine.worker import Broken, Fatal, Message, Ready, serve
 from rawsynth.errors import EngineError
-from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.run import Progress
+from rawsynth.pipeline.shards import Shard
 
 _TICK_S = 1.0
 _GRACE_S = 2.0

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from rawsynth.pipeline.reader import LostSample
+from rawsynth.pipeline.source_sample import LostSample
 from rawsynth.pipeline.views import SkippedSample, View
 
 # How many budgets of pixels may wait in batches that are not full, while images of many sizes come in.

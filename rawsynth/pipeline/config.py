@@ -35,7 +35,12 @@ FORMAT_VERSION = 1
 class ReadConfig(Section):
     """Which inputs are read."""
 
-    keep: Names = Field(default=(), description="other members that travel along, by extension: txt,json,cls")
+    keep: Names = Field(
+        default=(), description="other members that travel along, by extension: txt,json,cls; of Parquet by column"
+    )
+    image_column: str | None = Field(
+        default=None, description="column of Parquet files that holds the images, if several may"
+    )
     limit: int | None = Field(default=None, gt=0, description="only the first N source images")
     images_per_shard: int = Field(default=1000, gt=0, description="images a virtual shard, for folders and lists")
     splits: Fractions = Field(
@@ -54,6 +59,8 @@ class ReadConfig(Section):
     @field_validator("keep")
     @classmethod
     def _bare_extensions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if any("/" in extension for extension in value):
+            raise ValueError("extensions or columns have no slashes")
         return tuple(extension.lower().lstrip(".") for extension in value)
 
 
@@ -207,7 +214,7 @@ class GenerateConfig(Section):
     """A corpus: what comes in, what is done, what goes out."""
 
     input: str = Field(
-        description="tar shards (braces, globs), a folder of images or camera RAW, or a list file; path or URL"
+        description="tar shards (braces, globs), a folder of images or camera RAW, Parquet, or a list file; path or URL"
     )
     output: str = Field(description="folder or URL of the corpus")
     seed: int = Field(default=0, description="seed of everything random")
@@ -222,9 +229,11 @@ class GenerateConfig(Section):
     def byte_fields(self) -> dict[str, Any]:
         """Return every choice that decides the corpus's bytes, JSON-ready."""
         fields: dict[str, Any] = self.model_dump(mode="json", exclude={"input", "output", "run"})
-        # Younger than the digests that stand in corpora: it counts where it is used.
+        # Younger than the digests that stand in corpora: they count where they are used.
         if not self.write.linear:
             del fields["write"]["linear"]
+        if self.read.image_column is None:
+            del fields["read"]["image_column"]
         # Imported here: it takes torch, which nothing else of the command line's options needs.
         from rawsynth.pipeline.contents import checksums
 

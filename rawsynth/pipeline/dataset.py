@@ -10,9 +10,10 @@ from rawsynth import storage
 from rawsynth.errors import CorpusError, InputAccessError, UsageError
 from rawsynth.pipeline import environment, inputs
 from rawsynth.pipeline.config import FORMAT_VERSION, GenerateConfig, build_config, digest_of
-from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.own_files import DATASET_FILE, check_apart, refuse_foreign_files, remove_corpus
+from rawsynth.pipeline.parquet_source import check_columns
 from rawsynth.pipeline.reader import count_samples
+from rawsynth.pipeline.shards import InputFile, Listing, Shard, apply_limit, plan_shards
 from rawsynth.pipeline.stated import stated
 from rawsynth.pipeline.synthesize import noise_policy
 from rawsynth.storage.sealed import read_sealed, write_sealed
@@ -140,7 +141,12 @@ def _new_dataset(config: GenerateConfig) -> Dataset:
         listing = _list(config)
     except InputAccessError as error:
         raise UsageError(f"input: {error}") from error
-    shards = inputs.apply_limit(inputs.plan_shards(listing, config.read), config.read.limit, count_samples)
+    shards = plan_shards(listing, config.read)
+    if (table := next((shard for shard in shards if shard.kind == "parquet"), None)) is not None:
+        # Beside tars and folders, what is to be kept may be theirs.
+        keep = config.read.keep if all(shard.kind == "parquet" for shard in shards) else ()
+        check_columns(table, keep, config.read.image_column)
+    shards = apply_limit(shards, config.read.limit, count_samples)
     compute = environment.decide(config.compute, sum(shard.size for shard in shards))
     decided = config.model_copy(update={"compute": compute})
     base = storage.absolute(listing.root or ".")
@@ -155,19 +161,18 @@ def _new_dataset(config: GenerateConfig) -> Dataset:
     )
 
 
-def _list(config: GenerateConfig) -> inputs.Listing:
+def _list(config: GenerateConfig) -> Listing:
     """List the input; a recursive pattern never takes the corpus itself for input."""
     listing = inputs.list_input(config.input, config.read)
     if not inputs.is_pattern(config.input):
         return listing
     corpus = storage.absolute(config.output) + "/"
 
-    def outside(file: inputs.InputFile) -> bool:
+    def outside(file: InputFile) -> bool:
         return not storage.absolute(storage.join(listing.root, file.path)).startswith(corpus)
 
-    return replace(
-        listing, tars=tuple(filter(outside, listing.tars)), images=tuple(filter(outside, listing.images))
-    )
+    tars, images, tables = (tuple(filter(outside, files)) for files in (listing.tars, listing.images, listing.tables))
+    return Listing(listing.root, tars, images, tables)
 
 
 def _check_additions(dataset: Dataset, tell: Callable[[str], None]) -> Dataset:
@@ -179,7 +184,7 @@ def _check_additions(dataset: Dataset, tell: Callable[[str], None]) -> Dataset:
     except (InputAccessError, UsageError) as error:
         tell(f"the input cannot be listed again ({error}); going on with the inputs listed at the start")
         return dataset
-    added = [replace(s, base=dataset.base) for s in inputs.plan_shards(listing, config.read, dataset.shards)]
+    added = [replace(s, base=dataset.base) for s in plan_shards(listing, config.read, dataset.shards)]
     if not added:
         return dataset
     count = sum(len(shard.files) for shard in added)

@@ -1,126 +1,31 @@
-"""What there is to read: inputs listed once, grouped into shards and frozen.
-
-A tar is a shard. Image files, from a folder, a pattern or a list, are grouped into virtual shards in their paths'
-order. The plan is stored in ``dataset.json``; a resumed run reads it from there, so files that come or go change
-nothing unless the user asks to extend.
-"""
+"""What there is to read: what a folder, a pattern, a list file or one name stands for, listed once."""
 
 from __future__ import annotations
 
-import itertools
 import posixpath
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import replace
 
 from braceexpand import braceexpand
 
 from rawsynth import storage
 from rawsynth.errors import InputAccessError, UsageError
-from rawsynth.pipeline import keys
 from rawsynth.pipeline.config import ReadConfig
 from rawsynth.pipeline.local_files import listed_size
-from rawsynth.pipeline.stated import check_inside, stated
+from rawsynth.pipeline.shards import TAR_SUFFIXES, InputFile, Listing
 from rawsynth.raw.files import RAW_SUFFIXES
 
-TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "ppm", "pgm", "jp2", "avif", "heic", "gif")
 LIST_SUFFIXES = (".txt", ".lst", ".list")
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """One file to read: path relative to the root, size (None where it could not be had), siblings to keep."""
-
-    path: str
-    size: int | None
-    siblings: tuple[tuple[str, str], ...] = ()
-
-    def to_json(self) -> list[Any]:
-        """Return ``[path, size]``, with the siblings' ``{extension: path}`` if there are any."""
-        row: list[Any] = [self.path, self.size]
-        return [*row, dict(self.siblings)] if self.siblings else row
-
-    @classmethod
-    def from_json(cls, row: list[Any]) -> InputFile:
-        """Read what :meth:`to_json` wrote; raises UsageError for anything else."""
-        siblings = tuple(row[2].items()) if len(row) > 2 else ()
-        return stated(cls, {"path": row[0], "size": row[1], "siblings": siblings})
-
-
-@dataclass(frozen=True)
-class Shard:
-    """Unit of work, retry and resume: one tar, or a run of image files.
-
-    Attributes:
-        name: of its parts and its record.
-        kind: ``"tar"`` or ``"images"``.
-        root: what the files' paths are relative to, as the user wrote it; it goes into the samples' metadata.
-        files: what to read.
-        limit: only the first so many images.
-        base: the root as an absolute place, where a resumed run finds the files from any working directory.
-    """
-
-    name: str
-    kind: str
-    root: str
-    files: tuple[InputFile, ...]
-    limit: int | None = None
-    base: str | None = None
-
-    @property
-    def size(self) -> int:
-        """Bytes to read, as far as known."""
-        return sum(f.size or 0 for f in self.files)
-
-    @property
-    def place(self) -> str:
-        """Folder to read from."""
-        return self.root if self.base is None else self.base
-
-    def url(self, file: InputFile) -> str:
-        """URL to read one of the files from."""
-        return storage.join(self.place, file.path)
-
-    def source_url(self, file: InputFile) -> str:
-        """URL of one of the files as the metadata state it."""
-        return storage.join(self.root, file.path)
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the shard as a JSON object; the root stands once in ``dataset.json``."""
-        limit = {} if self.limit is None else {"limit": self.limit}
-        return {"name": self.name, "kind": self.kind, "files": [f.to_json() for f in self.files], **limit}
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any], root: str, base: str | None = None) -> Shard:
-        """Read what :meth:`to_json` wrote.
-
-        Raises:
-            UsageError, LookupError, TypeError, AttributeError: it is something else.
-        """
-        files = tuple(InputFile.from_json(row) for row in data["files"])
-        shard = stated(cls, {**data, "files": files, "root": root, "base": base})
-        if shard.kind not in ("tar", "images") or shard.kind == "tar" and len(files) != 1:
-            raise UsageError(f"shard {shard.name} is of kind {shard.kind!r}, with {len(files)} files")
-        check_inside(shard.name)
-        return shard
-
-
-@dataclass(frozen=True)
-class Listing:
-    """Files that an input names, relative to its root."""
-
-    root: str
-    tars: tuple[InputFile, ...]
-    images: tuple[InputFile, ...]
+TABLE_SUFFIX = ".parquet"
 
 
 def list_input(source: str, config: ReadConfig) -> Listing:
     """List an input.
 
     Raises:
-        UsageError: it names no tar and no image.
+        UsageError: it names no tar, no image and no Parquet file.
         InputAccessError: it cannot be listed, or names what is no file, such as a pipe.
     """
     # What is there under just this name is meant, even if the name looks like a pattern.
@@ -136,52 +41,18 @@ def list_input(source: str, config: ReadConfig) -> Listing:
         rows = [(name, storage.size(source))]
     tars = tuple(_checked(root, InputFile(path, size)) for path, size in rows if path.lower().endswith(TAR_SUFFIXES))
     images = tuple(_checked(root, file) for file in _with_siblings(root, rows, config.keep))
-    if not tars and not images:
+    tables: tuple[InputFile, ...] = ()
+    # Beside tars or images in a folder, a table is about them, as img2dataset writes one for each tar.
+    if not (tars or images) or source.lower().endswith((TABLE_SUFFIX, *LIST_SUFFIXES)):
+        named = (row for row in rows if row[0].lower().endswith(TABLE_SUFFIX))
+        tables = tuple(_checked(root, InputFile(path, size)) for path, size in named)
+    if not (tars or images or tables):
         raise UsageError(
             f"no images and no tar shards in {source!r} ({len(rows)} files). Give a folder with images "
-            f"({', '.join(IMAGE_EXTENSIONS[:5])}, ...; dng, nef, ...), tars such as 'shards/{{000..009}}.tar', or a "
-            "list file (.txt)."
+            f"({', '.join(IMAGE_EXTENSIONS[:5])}, ...; dng, nef, ...), tars such as 'shards/{{000..009}}.tar', Parquet "
+            "files that hold images, or a list file (.txt)."
         )
-    return Listing(root, tars, images)
-
-
-def plan_shards(listing: Listing, config: ReadConfig, known: Iterable[Shard] = ()) -> list[Shard]:
-    """Group what ``known`` shards do not hold yet into new shards; names never repeat."""
-    known = list(known)
-    taken = {file.path for shard in known for file in shard.files}
-    tars = [f for f in listing.tars if f.path not in taken]
-    images = [f for f in listing.images if f.path not in taken]
-    splits = tuple(config.splits)
-    names = {name for shard in known for name in _part_names(shard.name, splits)}
-    shards = [Shard(_unique(_tar_name(f.path), names, splits), "tar", listing.root, (f,)) for f in tars]
-    next_index = sum(shard.kind == "images" for shard in known)
-    for index, start in enumerate(range(0, len(images), config.images_per_shard), next_index):
-        group = tuple(images[start : start + config.images_per_shard])
-        shards.append(Shard(_unique(f"images-{index:05d}", names, splits), "images", listing.root, group))
-    return shards
-
-
-def apply_limit(shards: list[Shard], limit: int | None, count: Any) -> list[Shard]:
-    """Keep the first ``limit`` source images; ``count(shard, limit)`` counts those of a tar."""
-    if limit is None:
-        return shards
-    kept: list[Shard] = []
-    for shard in shards:
-        if limit <= 0:
-            break
-        if shard.kind == "images":
-            shard = replace(shard, files=shard.files[:limit])
-            limit -= len(shard.files)
-        else:
-            try:
-                shard = replace(shard, limit=count(shard, limit))
-            except InputAccessError:
-                # Its shard will fail and be tried again; then it may give what is still missing.
-                kept.append(replace(shard, limit=limit))
-                continue
-            limit -= shard.limit or 0
-        kept.append(shard)
-    return kept
+    return Listing(root, tars, images, tables)
 
 
 def is_hidden(path: str) -> bool:
@@ -218,11 +89,15 @@ def _with_siblings(root: str, rows: list[tuple[str, int | None]], keep: tuple[st
 
 
 def _names_in(folder: str) -> set[str]:
-    """A folder out of reach has nothing to keep; its images will fail their shard by themselves."""
+    """Return what lies in a folder; one that is not there has nothing to keep, and its images will fail by themselves.
+
+    Raises:
+        InputAccessError: it cannot be listed, so that what is to be kept would be lost without a word.
+    """
     try:
-        return storage.list_names(folder)
-    except InputAccessError:
-        return set()
+        return storage.list_names(folder) if storage.exists(folder) else set()
+    except InputAccessError as error:
+        raise InputAccessError(f"cannot look for what is to be kept beside the images (--keep): {error}") from error
 
 
 def _expand_pattern(pattern: str) -> tuple[str, list[tuple[str, int | None]]]:
@@ -279,21 +154,3 @@ def _split_root(url: str) -> tuple[str, str]:
 def _relative(url: str, root: str) -> str:
     path, folder = storage.resolve(url)[1], storage.resolve(root or ".")[1].rstrip("/") + "/"
     return path[len(folder) :] if path.startswith(folder) else url
-
-
-def _tar_name(path: str) -> str:
-    lowered = path.lower()
-    suffix = next(s for s in TAR_SUFFIXES if lowered.endswith(s))
-    return keys.escape(re.sub(r"^[a-z0-9]+://|^/+", "", path[: -len(suffix)]).lstrip("/")) or "tar"
-
-
-def _part_names(shard: str, splits: tuple[str, ...]) -> set[str]:
-    """What the names of a shard's record and parts begin with; those of another must not."""
-    return {shard, *(f"{shard}-{split}" for split in splits)}
-
-
-def _unique(name: str, names: set[str], splits: tuple[str, ...]) -> str:
-    candidates = itertools.chain([name], (f"{name}-{n}" for n in itertools.count(2)))
-    chosen = next(c for c in candidates if names.isdisjoint(_part_names(c, splits)))
-    names |= _part_names(chosen, splits)
-    return chosen

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from rawsynth import storage
 from rawsynth.errors import CorpusError, UsageError
 from rawsynth.pipeline.card_file import CARD_FILE, holds_own_card
-from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.record import FAILURE_FOLDER, RECORD_FOLDER, ShardRecord
+from rawsynth.pipeline.shards import Shard
 from rawsynth.storage.sealed import read_sealed
 from rawsynth.transforms.add_noise import CORPUS_FILE
 

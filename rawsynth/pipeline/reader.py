@@ -1,99 +1,46 @@
 """Read a shard's samples in order: encoded image bytes with the members that travel along.
 
+Parquet files are read in :mod:`~rawsynth.pipeline.parquet_source`.
+
 A fault of the content (a tar cut short, a member that is no file) becomes a :class:`LostSample`; a fault of access (a
 file that is gone, a store that fails) raises, and the shard stays undone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
 
 from rawsynth import storage
-from rawsynth.errors import InputAccessError, SampleError
 from rawsynth.pipeline.archive import LARGEST_FILE, MemberFault, tar_members
-from rawsynth.pipeline.inputs import IMAGE_EXTENSIONS, InputFile, Shard
+from rawsynth.pipeline.inputs import IMAGE_EXTENSIONS
 from rawsynth.pipeline.keys import escape, key_from_path
 from rawsynth.pipeline.local_files import local_size
+from rawsynth.pipeline.parquet_source import count_rows, read_parquet
+from rawsynth.pipeline.shards import InputFile, Shard
+from rawsynth.pipeline.source_sample import ImageBytes, LostSample, SourceSample, check_size
 from rawsynth.raw.files import RAW_SUFFIXES
 
 _MOST_NAMED, _LONGEST_NAME = 10, 60
 
 
-@dataclass(frozen=True)
-class SourceSample:
-    """One source image, still encoded.
-
-    Attributes:
-        key: the sample's key in the corpus.
-        source_key: its name in the source: a path, or a tar's key.
-        url: file or tar that it comes from.
-        load: returns the image's bytes; from a file it reads them, so call it off the main thread.
-        kept: other members by extension.
-        is_raw: whether it is named like a camera RAW file.
-    """
-
-    key: str
-    source_key: str
-    url: str
-    load: ImageBytes
-    kept: Mapping[str, ImageBytes] = field(default_factory=dict)
-    is_raw: bool = False
-
-
-@dataclass(frozen=True)
-class LostSample:
-    """Something that could not become a sample, for the record."""
-
-    key: str
-    stage: str
-    cause: str
-
-
-@dataclass(frozen=True)
-class ImageBytes:
-    """Bytes at hand, or in a file of known size: read on call, or before it by ``ahead``."""
-
-    data: bytes | None = None
-    url: str = ""
-    size: int | None = None
-    ahead: Callable[[], bytes] | None = None
-
-    def __call__(self) -> bytes:
-        """Return the bytes.
-
-        Raises:
-            InputAccessError: the file cannot be read, or is not as long as when the inputs were listed.
-            SampleError: it is larger than any image.
-        """
-        if self.data is not None:
-            return self.data
-        here = local_size(self.url)
-        if here is not None:
-            check_size(self.url, here, self.size)
-        if (here or self.size or 0) > LARGEST_FILE:
-            raise SampleError(f"{self.url} has {here or self.size} bytes, want {LARGEST_FILE} or fewer")
-        data = storage.read_bytes(self.url) if self.ahead is None else self.ahead()
-        check_size(self.url, len(data), self.size)
-        return data
-
-
-def check_size(url: str, now: int, listed: int | None) -> None:
-    """Raise InputAccessError if a file has changed since the inputs were listed."""
-    if listed is not None and now != listed:
-        raise InputAccessError(
-            f"{url} has {now} bytes, {listed} when the inputs were listed; it changed or was read short. Restore it, "
-            "or accept the change with --retry-errors."
-        )
-
-
-def read_shard(shard: Shard, keep: tuple[str, ...]) -> Iterator[SourceSample | LostSample]:
+def read_shard(
+    shard: Shard, keep: tuple[str, ...], *, image_column: str | None = None
+) -> Iterator[SourceSample | LostSample]:
     """Yield the shard's samples in their order.
+
+    Args:
+        shard: what to read.
+        keep: what travels along, by extension; of a Parquet file by column.
+        image_column: of a Parquet file, if it has several that hold images.
 
     Raises:
         InputAccessError: an input cannot be reached.
+        UsageError: a Parquet file, and pyarrow is not installed.
     """
-    samples = _read_files(shard) if shard.kind == "images" else _read_tar(shard, keep)
+    if shard.kind == "images":
+        samples = _read_files(shard)
+    else:
+        samples = _read_tar(shard, keep) if shard.kind == "tar" else read_parquet(shard, keep, image_column)
     seen: set[str] = set()
     sources = 0
     for sample in samples:
@@ -109,7 +56,10 @@ def read_shard(shard: Shard, keep: tuple[str, ...]) -> Iterator[SourceSample | L
 
 
 def count_samples(shard: Shard, limit: int) -> int:
-    """Count a tar's images, up to ``limit``; it is read as far as that takes."""
+    """Count images up to ``limit``, all if negative: a tar's by reading as far as that takes, else a table's rows."""
+    if shard.kind == "parquet":
+        rows = count_rows(shard)
+        return rows if limit < 0 else min(rows, limit)
     count = 0
     for sample in read_shard(shard, ()):
         count += isinstance(sample, SourceSample)

@@ -26,9 +26,9 @@ from rawsynth.pipeline.batching import Batch, batch_views
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.flow import Pools, Prefetch, ordered_map
 from rawsynth.pipeline.heap import keep_freed_memory
-from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.reader import read_shard
 from rawsynth.pipeline.record import PartRecord, ShardRecord
+from rawsynth.pipeline.shards import Shard
 from rawsynth.pipeline.stages import MakerWaits, StageClock
 from rawsynth.pipeline.synthesize import SynthesizedSample, Synthesizer, raw_choices, stored_members
 from rawsynth.pipeline.views import ViewMaker
@@ -118,7 +118,7 @@ def make_pools(synthesizer: Synthesizer, threads: int) -> Pools:
 def read_batches(shard: Shard, config: GenerateConfig, pools: Pools, clock: StageClock) -> Iterator[Batch]:
     """Read, decode and batch a shard's images."""
     make_views = ViewMaker(config.seed, config.read, config.image, clock, raw_choices(config))
-    sources = clock.measure_items("read", read_shard(shard, config.read.keep))
+    sources = clock.measure_items("read", read_shard(shard, config.read.keep, image_column=config.read.image_column))
     views = ordered_map(pools.decoders, make_views, sources, window=pools.decoding + 2)
     return batch_views(views, config.compute.budget())
 

@@ -16,7 +16,7 @@ from rawsynth.pipeline.config import ImageConfig, ReadConfig
 from rawsynth.pipeline.decode import crop_to_even, decode_srgb, downscale_linear
 from rawsynth.pipeline.keys import crop_key
 from rawsynth.pipeline.raw_source import RawChoices, decode_source
-from rawsynth.pipeline.reader import LostSample, SourceSample
+from rawsynth.pipeline.source_sample import LostSample, SourceSample
 from rawsynth.pipeline.stages import StageClock
 
 

@@ -113,7 +113,7 @@ def test_a_dry_run_of_broken_images_says_so(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.jpg").write_bytes(b"")
     done = cli("generate", tmp_path / "in", tmp_path / "corpus", "--dry-run")
-    assert done.code == 0 and "unknown" in done.out and "1 unreadable" in done.out
+    assert done.code == 0 and "unknown" in done.out and "1 of them unreadable" in done.out
 
 
 # ---- failed or incomplete: 1 ----

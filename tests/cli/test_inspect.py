@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -28,6 +30,10 @@ def files(tmp_path_factory: pytest.TempPathFactory, make_corpus: Make, photo_tar
     noise = {"noise": "heteroscedastic_gaussian", "shot": 0.01, "read": 0.0004}
     make_corpus(root / "in", root / "corpus", noise=noise)
     rawsynth.write_index(str(root / "corpus"))
+    rawsynth.write_index(str(root / "corpus"), str(root / "index.parquet"))
+    images = pa.array([{"bytes": b"an image", "path": "a.jpg"}] * 3)
+    pq.write_table(pa.table({"image": images, "label": [1, 2, 3]}), root / "table.parquet")
+    pq.write_table(pa.table({"url": ["https://a/b.jpg"]}), root / "urls.parquet")
     ShardFailure("photos", "0" * 64, "access", "the cable is out").save(str(root / "corpus"))
     save_weights(str(root / "w.safetensors"), "tiny", {"width": 2}, {"a": torch.zeros(3, 4)}, ModelCard(camera="X"))
     style = Style(torch.zeros(1, 4), torch.zeros(1, 5))
@@ -44,6 +50,9 @@ KINDS = [
     ("corpus/failures/photos.json", "why a shard could not be made", {"cause": "the cable is out"}),
     ("corpus/dataset.json", "the plan of a corpus", {"shards": 1}),
     ("corpus/index.jsonl", "the index of a corpus", {"samples": 2, "parts": 1}),
+    ("index.parquet", "the index of a corpus", {"samples": 2, "parts": 1}),
+    ("table.parquet", "a table", {"rows": 3, "images in": "image"}),
+    ("urls.parquet", "a table", {"rows": 1, "columns": {"url": "string"}}),
     ("w.safetensors", "weights of a reverse ISP, sound", {"architecture": "tiny", "parameters": 12}),
     ("s.safetensors", "a style of a camera and its ISP, sound", {"exposure": "fixed"}),
     ("camera.toml", "a camera", {"camera": "Sony ILCE-7SM2", "cfa": "RGGB"}),
@@ -88,6 +97,7 @@ def test_a_raw_file(cli: Cli, tmp_path: Path) -> None:
         ("config.toml", b"[noise]\n", 2),
         ("w.safetensors", b"12345678{", 2),
         ("no.tar", b"x" * 2000, 1),
+        ("no.parquet", b"x" * 2000, 1),
         ("shot.dng", b"II*\0", 1),
     ],
 )

@@ -9,8 +9,8 @@ import pytest
 
 from rawsynth.engine.local import Observer, generate
 from rawsynth.pipeline.config import build_config
-from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.record import ShardFailure, ShardRecord
+from rawsynth.pipeline.shards import Shard
 from rawsynth.storage.sealed import read_sealed
 
 Cli = Callable[..., Any]

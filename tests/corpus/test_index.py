@@ -183,7 +183,7 @@ def test_an_output_that_cannot_be_written_is_an_error(corpus: Path, tmp_path: Pa
 
 def test_without_pyarrow_parquet_names_the_extra(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(UsageError, match=r"rawsynth\[index\]"):
+    with pytest.raises(UsageError, match=r"rawsynth\[parquet\]"):
         write_index(str(corpus), format="parquet")
     assert not (corpus / "index.parquet").exists()
     assert write_index(str(corpus)).samples == 6

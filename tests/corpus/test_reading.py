@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 import torch
 import webdataset as wds
+from PIL import Image
 from torch.utils.data import DataLoader
 
 import rawsynth
@@ -173,6 +174,38 @@ def test_batches_are_collated(made: Path, workers: int) -> None:
         assert all(isinstance(meta, SampleMeta) for meta in batch["meta"])
         seen += [meta["key"] for meta in batch["meta"]]
     assert sorted(seen) == ALL_KEYS
+
+
+@pytest.fixture
+def labelled(photos: Path, tmp_path: Path, make_corpus: Make) -> str:
+    """A corpus of which one sample has a caption."""
+    read = {"keep": ["txt"]}
+    make_corpus(
+        photos, tmp_path / "labelled", read=read, write={"srgb": True}, image={"crop": 32}, noise={"realizations": 2}
+    )
+    rawsynth.write_index(str(tmp_path / "labelled"))
+    return str(tmp_path / "labelled")
+
+
+def test_members_that_are_asked_for_come_along(labelled: str) -> None:
+    caption = {"astronaut-jpg": b"a woman in a space suit"}
+    pairs = list(rawsynth.open_corpus(labelled, members=["txt", "srgb.jpg"]))
+    assert len(pairs) == 10 and all(pair["members"].keys() == {"txt", "srgb.jpg"} for pair in pairs)
+    assert {pair["meta"]["key"]: pair["members"]["txt"] for pair in pairs if pair["members"]["txt"]} == caption
+    assert all(Image.open(io.BytesIO(pair["members"]["srgb.jpg"])).size == (32, 32) for pair in pairs)
+    index = rawsynth.CorpusIndex.open(labelled, members=["txt"])
+    assert [pair["members"] for pair in index.filter(source="astronaut.jpg").values()] == [
+        {"txt": caption["astronaut-jpg"]}
+    ] * 2
+    assert "members" not in rawsynth.CorpusIndex.open(labelled)[0]
+    batch = next(iter(DataLoader(rawsynth.open_corpus(labelled, shuffle=0, members=["txt"]), batch_size=4)))
+    assert batch["members"]["txt"] == [caption["astronaut-jpg"]] * 2 + [b""] * 2
+
+
+def test_members_that_no_sample_has_are_refused(labelled: str) -> None:
+    for read in (rawsynth.open_corpus, rawsynth.CorpusIndex.open):
+        with pytest.raises(UsageError, match=r"no member 'cls'; its samples may have .*srgb\.jpg, txt"):
+            read(labelled, members=["cls"])
 
 
 def test_a_dataset_can_be_sent_to_a_spawned_worker(made: Path) -> None:

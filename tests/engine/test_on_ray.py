@@ -13,8 +13,8 @@ from rawsynth.engine.local import generate
 from rawsynth.engine.observer import Observer
 from rawsynth.errors import UsageError
 from rawsynth.pipeline.config import GenerateConfig, build_config
-from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.run import Progress
+from rawsynth.pipeline.shards import Shard
 
 Make = Callable[..., Any]
 Hash = Callable[[str | Path], dict[str, str]]

@@ -7,9 +7,11 @@ import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from rawsynth.pipeline.inputs import IMAGE_EXTENSIONS, InputFile, Shard
+from rawsynth.pipeline.inputs import IMAGE_EXTENSIONS
 from rawsynth.pipeline.keys import escape
-from rawsynth.pipeline.reader import LostSample, SourceSample, read_shard
+from rawsynth.pipeline.reader import read_shard
+from rawsynth.pipeline.shards import InputFile, Shard
+from rawsynth.pipeline.source_sample import LostSample, SourceSample
 
 Read = Sequence[SourceSample | LostSample]
 _MOST_NAMED, _LARGEST = 200, 1 << 20

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rawsynth.pipeline.reader import LostSample, SourceSample
+from rawsynth.pipeline.source_sample import LostSample, SourceSample
 from tests.faults.archive_files import BLOCK, archive_seeds, mutate_archive, sealed_header, tar_of
 from tests.faults.archive_oracle import check_nothing_is_lost, read_archive
 from tests.faults.effort import cases, time_limit
@@ -122,8 +122,8 @@ def test_what_is_not_wanted_is_not_read(tmp_path: Path) -> None:
     with path.open("wb") as out:
         out.write(FIRST + header("a.mp4", video))
         out.truncate(len(FIRST) + BLOCK + (3 << 30) + len(END))
-    from rawsynth.pipeline.inputs import InputFile, Shard
     from rawsynth.pipeline.reader import read_shard
+    from rawsynth.pipeline.shards import InputFile, Shard
 
     shard = Shard("z", "tar", str(path.parent), (InputFile(path.name, path.stat().st_size),))
     with time_limit(SECONDS):

@@ -13,7 +13,8 @@ from rawsynth.cameras import builtin_cameras, camera_to_dict, format_camera, loa
 from rawsynth.cameras.importers.darktable import import_darktable
 from rawsynth.errors import RawsynthError, UsageError
 from rawsynth.pipeline.config import ReadConfig, build_config, load_toml
-from rawsynth.pipeline.inputs import list_input, plan_shards
+from rawsynth.pipeline.inputs import list_input
+from rawsynth.pipeline.shards import plan_shards
 from rawsynth.pipeline.synthesize import make_transforms
 from rawsynth.training.config import packaged_configs
 from rawsynth.training.scene_config import load_config

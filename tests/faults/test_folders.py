@@ -12,8 +12,10 @@ import pytest
 
 from rawsynth.errors import InputAccessError, SampleError, UsageError
 from rawsynth.pipeline.config import ReadConfig
-from rawsynth.pipeline.inputs import InputFile, Shard, list_input
-from rawsynth.pipeline.reader import ImageBytes, SourceSample, read_shard
+from rawsynth.pipeline.inputs import list_input
+from rawsynth.pipeline.reader import read_shard
+from rawsynth.pipeline.shards import InputFile, Shard
+from rawsynth.pipeline.source_sample import ImageBytes, SourceSample
 from tests.faults.effort import time_limit
 from tests.faults.image_files import image_seeds
 

@@ -13,7 +13,7 @@ from PIL import Image
 from rawsynth.errors import SampleError
 from rawsynth.pipeline.config import ImageConfig, ReadConfig
 from rawsynth.pipeline.decode import decode_srgb
-from rawsynth.pipeline.reader import ImageBytes, LostSample, SourceSample
+from rawsynth.pipeline.source_sample import ImageBytes, LostSample, SourceSample
 from rawsynth.pipeline.views import SkippedSample, ViewMaker
 from tests.faults.bombs import many_scans, overlapping_tags
 from tests.faults.effort import cases, time_limit

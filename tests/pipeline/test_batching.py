@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rawsynth.pipeline.batching import Batch, batch_size, batch_views
-from rawsynth.pipeline.reader import LostSample
+from rawsynth.pipeline.source_sample import LostSample
 from rawsynth.pipeline.views import SkippedSample, View
 
 Result = list[View] | LostSample | SkippedSample

@@ -171,7 +171,7 @@ def test_a_configuration_is_frozen() -> None:
 # ---- the digest ----
 
 CHANGES: dict[str, dict[str, Any]] = {
-    "read": {"keep": ["txt"], "limit": 5, "images_per_shard": 7, "splits": {"train": 1.0}},
+    "read": {"keep": ["txt"], "image_column": "photo", "limit": 5, "images_per_shard": 7, "splits": {"train": 1.0}},
     "image": {
         "max_pixels": 10**6, "min_side": 32, "max_clipped": 0.5, "downscale": 2.0, "crop": [64, 64], "crops": 2,
     },

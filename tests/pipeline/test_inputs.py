@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from rawsynth import storage
 from rawsynth.errors import InputAccessError, UsageError
 from rawsynth.pipeline.config import ReadConfig
-from rawsynth.pipeline.inputs import InputFile, Listing, Shard, apply_limit, list_input, plan_shards
-from rawsynth.pipeline.reader import SourceSample, count_samples, read_shard
+from rawsynth.pipeline.inputs import list_input
+from rawsynth.pipeline.reader import count_samples, read_shard
+from rawsynth.pipeline.shards import InputFile, Listing, Shard, apply_limit, plan_shards
+from rawsynth.pipeline.source_sample import SourceSample
 
 ALL_PHOTOS = ["astronaut.jpg", "cats/chelsea.png", "cats/chelsea.v2.jpeg", "coffee.PNG", "rocket.jpg"]
 
@@ -274,12 +276,12 @@ FILES = st.builds(
 
 @given(
     name=st.text(st.characters(exclude_characters="./:"), min_size=1, max_size=5),
-    kind=st.sampled_from(["tar", "images"]),
+    kind=st.sampled_from(["tar", "parquet", "images"]),
     files=st.lists(FILES, min_size=1, max_size=3).map(tuple),
     limit=st.none() | st.integers(0, 9),
 )
 def test_a_shard_survives_json(name: str, kind: str, files: tuple[InputFile, ...], limit: int | None) -> None:
-    shard = Shard(name, kind, "root", files[:1] if kind == "tar" else files, limit, base="/base")
+    shard = Shard(name, kind, "root", files if kind == "images" else files[:1], limit, base="/base")
     assert Shard.from_json(shard.to_json(), "root", "/base") == shard
 
 
@@ -409,3 +411,17 @@ def test_a_server_that_fails_is_a_fault_of_access(
     Server.broken.clear()
     summary = make_corpus(f"{http}/list.txt", tmp_path / "corpus")
     assert (summary.done, summary.skipped_shards, summary.lost, summary.exit_code) == (2, 1, 0, 0)
+
+
+def test_a_folder_that_cannot_be_listed_loses_no_member_to_keep_in_silence(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(folder: str) -> set[str]:
+        raise InputAccessError(f"cannot list {folder}: no permission")
+
+    monkeypatch.setattr(storage, "list_names", fail)
+    with pytest.raises(InputAccessError, match=r"--keep.*no permission"):
+        list_input(str(photos / "*.jpg"), ReadConfig(keep=("txt",)))
+    assert list_input(str(photos / "*.jpg"), ReadConfig()).images
+    (photos / "list.txt").write_text("gone/a.jpg\n")
+    assert list_input(str(photos / "list.txt"), ReadConfig(keep=("txt",))).images[0].siblings == ()

@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rawsynth.errors import InputAccessError
-from rawsynth.pipeline.inputs import InputFile, Shard
-from rawsynth.pipeline.reader import LostSample, SourceSample, count_samples, read_shard
+from rawsynth.pipeline.reader import count_samples, read_shard
+from rawsynth.pipeline.shards import InputFile, Shard
+from rawsynth.pipeline.source_sample import LostSample, SourceSample
 
 Read = list[SourceSample | LostSample]
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}

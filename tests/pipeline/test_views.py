@@ -15,7 +15,7 @@ from rawsynth.errors import InputAccessError
 from rawsynth.methods.style_encoder import GRID
 from rawsynth.pipeline.config import GenerateConfig, ImageConfig, ReadConfig
 from rawsynth.pipeline.decode import decode_srgb, downscale_linear
-from rawsynth.pipeline.reader import ImageBytes, LostSample, SourceSample
+from rawsynth.pipeline.source_sample import ImageBytes, LostSample, SourceSample
 from rawsynth.pipeline.views import SkippedSample, View, ViewMaker, choose_split, crop_boxes
 
 SIZES = st.tuples(st.integers(2, 40), st.integers(2, 40))
