@@ -37,7 +37,7 @@ def main() -> None:
         "input": str(root / "photos"),
         "output": str(root / "corpus"),
         "image": {"crop": 128, "crops": 64},
-        "method": {"camera": "Canon EOS 5D Mark IV", "rgb_gain": 1.25},
+        "method": {"method": "unprocess", "camera": "Canon EOS 5D Mark IV", "rgb_gain": 1.25},
         "write": {"srgb": True},
         "run": {"quiet": True},
     }

@@ -27,7 +27,7 @@ examples:
   rawsynth fit-style pairs/ mycam.safetensors
   rawsynth fit-style pairs/ mycam.safetensors --limit 3 --weights my-weights.safetensors
   rawsynth fit-style aim22/train s7.safetensors --white-balance 1.9,1.6 --camera "Samsung Galaxy S7" --cct 5500
-  then it is used by: rawsynth generate photos/ corpus/ --style mycam.safetensors
+  rawsynth generate photos/ corpus-mine/ --style mycam.safetensors
 """
 
 METHOD = "rst_isp_net_small"

@@ -15,19 +15,19 @@ resume.
 
 examples:
   rawsynth generate photos/ corpus/
-  rawsynth generate photos/ corpus/ --method unprocess
-  rawsynth generate 'shards/{000..099}.tar' corpus/ --crop 512 --crops 4 --seed 1
-  rawsynth generate photos/ corpus/ --camera "Sony ILCE-7SM2" --iso 1600..25600 --noise physics
-  rawsynth generate photos/ corpus/ --camera random --cfa camera
-  rawsynth generate photos/ corpus/ --camera random --clean-only
-  rawsynth generate photos/ corpus/ --noise heteroscedastic_gaussian --shot 0.01 --read 0.0002
-  rawsynth generate data/train.parquet corpus/ --image-column image --keep label
-  rawsynth generate 'CARD/DCIM/**/*.NEF' corpus/ --downscale 2 --crop 512
+  rawsynth generate photos/ corpus-plain/ --method unprocess
+  rawsynth generate 'shards/{000..099}.tar' corpus-crops/ --crop 512 --crops 4 --seed 1
+  rawsynth generate photos/ corpus-a7s2/ --camera "Sony ILCE-7SM2" --iso 1600..25600 --noise physics
+  rawsynth generate photos/ corpus-cameras/ --camera random --cfa camera
+  rawsynth generate photos/ corpus-clean/ --camera random --clean-only
+  rawsynth generate photos/ corpus-levels/ --noise heteroscedastic_gaussian --shot 0.01 --read 0.0002
+  rawsynth generate data/train.parquet corpus-table/ --image-column image --keep label
+  rawsynth generate 'CARD/DCIM/**/*.NEF' corpus-raw/ --downscale 2 --crop 512
   rawsynth generate s3://bucket/photos s3://bucket/corpus --downscale 2 --realizations 4
   rawsynth generate --config corpus.toml --dry-run
   rawsynth generate photos/ corpus/ --workers 4 --summary run.json
-  torchrun --nproc-per-node 8 -m rawsynth generate 'shards/{000..999}.tar' corpus/
-  rawsynth generate 'shards/{000..999}.tar' corpus/ --engine ray
+  torchrun --nproc-per-node 8 -m rawsynth generate 'shards/{000..999}.tar' corpus-ranks/
+  rawsynth generate 'shards/{000..999}.tar' corpus-ray/ --engine ray
 """
 
 

@@ -9,15 +9,15 @@ import argparse
 
 DESCRIPTION = """\
 Make a rawsynth weights file of a checkpoint that a network's authors published, under their own key names. METHOD is
-one of aim22_unet, cycleisp, invisp, liteispnet_s, rst_isp_net. CHECKPOINT is a path or URL of a .safetensors file, or
-of a pickle (.pth, .pt), which is opened only with --trust-pickle, and even then no code of it runs. Mind the licence of
-what you import: it stands on the weights' card.
+one of aim22_0noise, aim22_unet, cycleisp, invisp, liteispnet_s, rst_isp_net. CHECKPOINT is a path or URL of a
+.safetensors file, or of a pickle (.pth, .pt), which is opened only with --trust-pickle, and even then no code of it
+runs. Mind the licence of what you import: it stands on the weights' card.
 
 examples:
   rawsynth import-weights cycleisp isp_rgb2raw.pth cycleisp.safetensors --trust-pickle
   rawsynth import-weights invisp nikon.pth invisp.safetensors --trust-pickle --camera "Nikon D700" --licence MIT
   rawsynth import-weights rst_isp_net generator.pth s7.safetensors --preset s7 --trust-pickle
-  rawsynth generate photos/ corpus/ --method cycleisp --weights cycleisp.safetensors
+  rawsynth generate photos/ corpus-cycleisp/ --method cycleisp --weights cycleisp.safetensors
 """
 
 

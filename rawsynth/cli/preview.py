@@ -16,7 +16,7 @@ A damaged sample costs that sample and is named. Exit code 0, 1 if anything was 
 examples:
   rawsynth preview corpus/
   rawsynth preview corpus/ --output look/ --limit 20
-  rawsynth preview corpus/ --keys cats/IMG_01-jpg 'cats/IMG_02-jpg#1'
+  rawsynth preview corpus/ --keys cats/IMG_01-jpg cats/IMG_02-jpg
   rawsynth preview s3://bucket/corpus --window 512 --gain 20
 """
 

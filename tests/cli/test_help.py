@@ -1,4 +1,4 @@
-"""--help of every verb has examples that work when pasted: they parse, and what is cheap runs."""
+"""--help of every verb has examples that work when pasted: they parse; test_pasted.py runs them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import re
 import shlex
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -65,33 +64,3 @@ def test_no_argument_shows_the_help(cli: Cli) -> None:
 def test_a_misspelt_option_is_told_what_was_meant(cli: Cli, arguments: tuple[str, ...], meant: str) -> None:
     done = cli(*arguments)
     assert done.code == 2 and f"did you mean {meant}?" in done.err and f"rawsynth {arguments[0]} --help" in done.err
-
-
-# In a folder with photos/ and a corpus.toml, in this order: what a user would type one after the other.
-PASTED = [
-    "rawsynth generate photos/ corpus/ --method unprocess",
-    "rawsynth verify corpus/",
-    "rawsynth status corpus/",
-    "rawsynth status corpus/ --json",
-    "rawsynth index corpus/",
-    "rawsynth index corpus/ --format parquet",
-    "rawsynth generate --config corpus.toml --dry-run",
-    "rawsynth cameras --with both",
-    "rawsynth cameras nikon --with noise",
-    'rawsynth cameras "Sony ILCE-7SM2"',
-    "rawsynth train own_camera --show",
-    "rawsynth doctor --seconds 0 --json",
-]
-
-
-def test_cheap_examples_run_one_after_the_other(
-    cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("corpus.toml").write_text('input = "photos/"\noutput = "corpus-of-toml/"\n[method]\nmethod = "unprocess"\n')
-    printed = {line for verb in VERBS for line in examples(verb)}
-    for line in PASTED:
-        assert line in printed, f"no help prints {line!r} any more: drop it here"
-        done = cli(*shlex.split(line)[1:])
-        assert done.code == 0, (line, done.err)
-        assert done.out
