@@ -54,9 +54,22 @@ def on_files(files: Files, *, config: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Any, config: Any, files: Files) -> str:
-    """Mend links to files that are not in docs/: to the page made of one, or, where there is none, plain code."""
-    folder = posixpath.join("docs", posixpath.dirname(page.file.src_uri))
-    return _outside_fences(markdown, lambda match: _mended(match, folder, page.file.src_uri))
+    """Mend links to files that are not in docs/: to the page made of one, or, where there is none, plain code.
+
+    A link that shows the name of a page's file shows the page's title.
+    """
+    folder, titles = posixpath.join("docs", posixpath.dirname(page.file.src_uri)), _titles(config.nav)
+    text = _outside_fences(markdown, lambda match: _mended(match, folder, page.file.src_uri))
+    return _outside_fences(text, lambda match: match[0].replace(f"[{match[1]}]", f"[{titles.get(match[1], match[1])}]"))
+
+
+def _titles(nav: list[Any] | Any) -> dict[str, str]:
+    """Return the title of each page by the file that ``nav`` names."""
+    found: dict[str, str] = {}
+    for entry in nav:
+        for title, below in entry.items():
+            found |= {below: title} if isinstance(below, str) else _titles(below)
+    return found
 
 
 def _mended(match: re.Match[str], folder: str, page: str) -> str:
