@@ -17,6 +17,7 @@ import pytest
 
 import rawsynth
 from rawsynth.cli.main import VERBS, build_parser
+from rawsynth.pipeline.config import SECTIONS
 from tests.browser import load
 
 ROOT = Path(__file__).parent.parent
@@ -54,6 +55,13 @@ def test_commands_parse(name: str) -> None:
         found = re.match(r"\s*(?:srun .*?|torchrun .*?-m )?(rawsynth .*)", command)
         if found and "..." not in command:
             assert build_parser().parse_args(shlex.split(found[1], comments=True)[1:]).run, command
+
+
+def test_files_that_pages_name_exist() -> None:
+    pages = [*DOCS.glob("*.md"), ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+    for path in pages:
+        for name in re.findall(r"\b((?:benchmarks|examples|rawsynth|tests)/[\w/]+\.\w+)", path.read_text("utf-8")):
+            assert (ROOT / name).exists(), f"{path.name}: {name}"
 
 
 def test_the_page_of_the_command_line_has_every_verb_and_option(site: Callable[[str], ModuleType]) -> None:
@@ -142,3 +150,17 @@ def test_code_fits_its_column_on_a_small_laptop() -> None:
     for path in [*DOCS.glob("*.md"), ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md"]:
         for line in "".join(re.findall(r"^```.*?^```", path.read_text("utf-8"), re.DOTALL | re.MULTILINE)).splitlines():
             assert len(line) <= 107, f"{path.name}: {line}"
+
+
+def test_pages_have_one_title_and_no_level_is_left_out() -> None:
+    for path in DOCS.glob("*.md"):
+        text = re.sub(r"^```.*?^```", "", path.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE)
+        levels = [len(marks) for marks in re.findall(r"^(#+) ", text, re.MULTILINE)]
+        assert text.startswith("# ") and levels.count(1) == 1, path.name
+        assert all(below <= above + 1 for above, below in zip(levels, levels[1:], strict=False)), path.name
+
+
+def test_the_page_on_corpora_names_every_option() -> None:
+    for section, model in SECTIONS.items():
+        (row,) = (line for line in page("generate").splitlines() if line.startswith(f"| `[{section}]` |"))
+        assert set(re.findall(r"`(\w+)`", row.split("|")[2])) == set(model.model_fields), section

@@ -63,7 +63,7 @@ def test_every_page_is_run_by_a_test() -> None:
         assert not blocks(path.stem) or path.stem in ELSEWHERE or f'"{path.stem}"' in text, path.name
 
 
-@pytest.mark.parametrize("name", ["quick-start", "concepts", "noise-on-read", "faq", "ray"])
+@pytest.mark.parametrize("name", ["quick-start", "concepts", "generate", "noise-on-read", "faq", "ray"])
 def test_pages_on_corpora(name: str, photos: Path, make_corpus: Any) -> None:
     Image.fromarray(pixels()).save("photo.jpg")
     make_corpus("photos", "corpus", image={"crop": 32})
