@@ -11,6 +11,12 @@ TOPICS = {
     "Cameras and their noise": ("cameras", "calibration", "evaluation.noise_report"),
     "Pairs, training, scores": ("pairs", "training", "evaluation"),
 }
+# What a name's docstring has no room for; it follows the name.
+_NOTES = {
+    "GenerateConfig": "Its fields: [configuration files](options.md#a-corpus). `GenerateConfig(input=..., output=..., "
+    "image={'crop': 512})` makes one; `rawsynth.generate` takes it.",
+    "TrainConfig": "Its fields: [configuration files](options.md#a-training-on-pairs).",
+}
 _ERRORS = """\
 ## Errors
 
@@ -42,6 +48,8 @@ def render() -> str:
     for name, module in homes().items():
         block = f"::: {module}.{name}\n    options:\n      heading: rawsynth.{name}\n      toc_label: {name}"
         named.setdefault(topic_of(module), []).append(block)
+        if name in _NOTES:
+            named[topic_of(module)].append(_NOTES[name])
     for topic in (*TOPICS, "Further"):
         if topic in named:
             parts += [f"## {topic}", *named[topic]]

@@ -79,6 +79,7 @@ ELSEWHERE = {
     "^(torchrun|duckdb|darktable-cli)|--engine ray|shards/|train.parquet": "tests of the engine and of Parquet run it",
     "EMVA1288|captures/|import (darktable|eld)|burst/|shots/": "wants a camera's own frames: tests/calibration",
     "dng/ --limit 20|pairs .*--srgb jpeg": "as the line before it",
+    "--losses|verify corpus/ --json|^rawsynth completion": "tests of the verb run it",
 }
 
 
