@@ -17,13 +17,11 @@ from rawsynth.pipeline.config import build_config
 EXAMPLES = Path(__file__).parent.parent / "examples"
 
 
-# A torchvision whose compiled operators do not load beside this torch needs their schemas before it is imported.
-_SCHEMAS = """
-import runpy, sys, torch
-library = torch.library.Library("torchvision", "FRAGMENT")
-for name in ("nms", "qnms"):
-    if not hasattr(torch.ops.torchvision, name):
-        library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+_WITH_TORCHVISION = """
+import runpy, sys
+sys.path.insert(0, sys.argv.pop(1))
+from tests.torchvision_ops import import_v2
+import_v2()
 sys.argv = sys.argv[1:]
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
@@ -100,7 +98,7 @@ def test_export_dng(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(util.find_spec("torchvision") is None, reason="torchvision is not installed")
 def test_torchvision() -> None:
-    out = run_example("09_torchvision.py", before=("-c", _SCHEMAS))
+    out = run_example("09_torchvision.py", before=("-c", _WITH_TORCHVISION, str(EXAMPLES.parent)))
     assert "from the workers: RawImage (4, 4, 64, 64)" in out
     assert "compiled equals eager: True" in out
 

@@ -6,10 +6,9 @@ import copy
 import json
 import pickle
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from functools import cache
-from importlib import util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,6 +31,7 @@ from rawsynth.raw.cfa import BAYER_LAYOUTS
 from rawsynth.raw.image import RawImage
 from rawsynth.raw.metadata import RawMetadata
 from rawsynth.transforms import AddNoise, ReverseISP
+from tests.torchvision_ops import import_v2
 
 CONFIG = {"preset": "p20", "width": 2}
 MATRIX = [[0.75, 0.25, 0.0], [0.125, 0.75, 0.125], [0.0, 0.25, 0.75]]
@@ -474,17 +474,8 @@ def test_large_images_are_tiled_with_the_style_of_the_frame(to_raw: ReverseISP) 
 
 
 @pytest.fixture(scope="module")
-def v2() -> Iterator[ModuleType]:
-    """The real module; a torchvision whose compiled operators do not load here needs their schemas first."""
-    if util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed")
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    from torchvision.transforms import v2
-
-    yield v2
+def v2() -> ModuleType:
+    return import_v2()
 
 
 def test_in_a_compose_of_torchvision(v2: ModuleType, to_raw: ReverseISP) -> None:

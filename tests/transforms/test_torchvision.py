@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from importlib import util
 from types import ModuleType
 
 import pytest
@@ -11,20 +9,12 @@ import torch
 from skimage import data
 
 from rawsynth import AddNoise, RawImage, ReverseISP
+from tests.torchvision_ops import import_v2
 
 
 @pytest.fixture(scope="module")
-def v2() -> Iterator[ModuleType]:
-    """The real module; a torchvision whose compiled operators do not load here needs their schemas first."""
-    if util.find_spec("torchvision") is None:
-        pytest.skip("torchvision is not installed")
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        if not hasattr(torch.ops.torchvision, name):
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-    from torchvision.transforms import v2
-
-    yield v2
+def v2() -> ModuleType:
+    return import_v2()
 
 
 @pytest.fixture
