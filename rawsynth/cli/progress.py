@@ -1,4 +1,4 @@
-"""What a run says while it works: a progress bar, lines of JSON, or nothing but the end."""
+"""What a run says while it works: how far it has come, lines of JSON, or nothing but the end."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from tqdm import tqdm
-
 from rawsynth.cli.printable import printable
 from rawsynth.engine.observer import Observer
+from rawsynth.engine.ranks import current_rank
 from rawsynth.engine.summary import Summary
+from rawsynth.meter import Meter, say
 from rawsynth.pipeline.config import RunConfig
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.inputs import Shard
@@ -29,11 +29,11 @@ def make_observer(run: RunConfig) -> Observer:
 
 
 class Messages(Observer):
-    """Print messages and failures, no bar."""
+    """Print messages and failures, no progress."""
 
     def tell(self, message: str) -> None:
         """Print to standard error."""
-        tqdm.write(f"rawsynth: {printable(message)}", file=sys.stderr)
+        say(f"rawsynth: {printable(message)}")
 
     def shard_failed(self, shard: Shard, failure: ShardFailure) -> None:
         """Say that a shard must be tried again."""
@@ -48,30 +48,25 @@ class Bar(Messages):
     """Progress by source images where their number is known, else by input bytes; rates, losses and time left."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[None] | None = None
+        self._meter: Meter | None = None
         self._counts = {"images": 0, "lost": 0, "left out": 0, "bytes": 0}
         self._named = 0
         self._started = time.perf_counter()
 
     def start(self, dataset: Dataset, todo: Sequence[Shard]) -> None:
-        """Open the bar."""
+        """Open the meter."""
         if not todo:
             return
         countable = all(shard.kind == "images" for shard in todo)
         total = sum(len(shard.files) if countable else shard.size for shard in todo)
         self._by_bytes = not countable
-        self._bar = tqdm(
-            total=total or None,
-            unit="B" if self._by_bytes else "img",
-            unit_scale=self._by_bytes,
-            dynamic_ncols=True,
-            mininterval=0.2,
-            file=sys.stderr,
-        )
+        rank = current_rank()
+        name = f"rawsynth generate, rank {rank.number}" if rank.several else "rawsynth generate"
+        self._meter = Meter("B" if self._by_bytes else "image", total or None, name=name)
 
     def progress(self, shard: Shard, progress: Progress) -> None:
-        """Move the bar."""
-        assert self._bar is not None
+        """Move the meter."""
+        assert self._meter is not None
         counts, elapsed = self._counts, time.perf_counter() - self._started
         self._name_losses(progress.errors)
         counts["images"] += progress.sources
@@ -79,9 +74,10 @@ class Bar(Messages):
         counts["left out"] += progress.skipped
         counts["bytes"] += progress.bytes_written
         rates = {"img/s": f"{counts['images'] / elapsed:.1f}", "MB/s": f"{counts['bytes'] / 1e6 / elapsed:.0f}"}
-        self._bar.set_postfix({**rates, "lost": counts["lost"], "left out": counts["left out"]}, refresh=False)
+        images = {"images": counts["images"]} if self._by_bytes else {}
+        self._meter.note(**images, **rates, **{name: counts[name] for name in ("lost", "left out")})
         if not self._by_bytes:
-            self._bar.update(progress.sources)
+            self._meter.advance(progress.sources)
 
     def _name_losses(self, errors: Sequence[Mapping[str, str]]) -> None:
         """Say of the first lost images why, so that nobody has to open a record for it."""
@@ -94,13 +90,13 @@ class Bar(Messages):
 
     def shard_done(self, shard: Shard, record: ShardRecord) -> None:
         """Account for the shard's bytes."""
-        if self._bar is not None and self._by_bytes:
-            self._bar.update(shard.size)
+        if self._meter is not None and self._by_bytes:
+            self._meter.advance(shard.size)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
-        if self._bar is not None:
-            self._bar.close()
+        """Leave the meter as it stands."""
+        if self._meter is not None:
+            self._meter.close()
 
 
 class JsonLog(Observer):

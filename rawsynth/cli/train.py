@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="an option that wins over the file's"
     )
     parser.add_argument("--overwrite", action="store_true", help="remove another training from the output first")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--show", action="store_true", help="print a packaged configuration, and stop")
 
 

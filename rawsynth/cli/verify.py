@@ -6,7 +6,6 @@ Exit code 1 and one line a problem if anything is wrong.
 from __future__ import annotations
 
 import argparse
-import sys
 
 DESCRIPTION = """\
 Read a whole corpus and check counts, checksums, end-of-archive marks and that every sample is complete; an index too,
@@ -28,15 +27,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Verify the corpus."""
-    from tqdm import tqdm
-
     from rawsynth.corpus.verify import verify
     from rawsynth.errors import UsageError
+    from rawsynth.meter import Meter
 
     if args.threads is not None and args.threads < 1:
         raise UsageError(f"--threads is 1 or more; got {args.threads}.")
-    with tqdm(unit="part", disable=args.quiet or not sys.stderr.isatty(), file=sys.stderr) as bar:
-        report = verify(args.corpus, lambda part: bar.update() and None, threads=args.threads)
+    with Meter("part", name="rawsynth verify", shown=not args.quiet) as meter:
+        report = verify(args.corpus, lambda part: meter.advance(), threads=args.threads)
     for problem in report.problems:
         print(f"{args.corpus}: {problem}")
     if report.ok and not args.quiet:
