@@ -33,7 +33,8 @@ def run(args: argparse.Namespace) -> int:
     """Run the demo."""
     root = Path(args.output)
     copy_photographs(root / "photos")
-    from rawsynth.cli.progress import Bar, summarize
+    from rawsynth.cli.outcome import summarize
+    from rawsynth.cli.progress import Bar
     from rawsynth.corpus.preview import write_preview
     from rawsynth.corpus.verify import verify
     from rawsynth.engine.local import generate

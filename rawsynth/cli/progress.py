@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 
 from rawsynth.cli.printable import printable
+from rawsynth.corpus.causes import kind_of
 from rawsynth.engine.observer import Observer
 from rawsynth.engine.ranks import current_rank
 from rawsynth.engine.summary import Summary
@@ -18,7 +19,7 @@ from rawsynth.pipeline.inputs import Shard
 from rawsynth.pipeline.record import ShardFailure, ShardRecord
 from rawsynth.pipeline.run import Progress
 
-_NAMED_LOSSES = 5
+_NAMED_KINDS = 10
 
 
 def make_observer(run: RunConfig) -> Observer:
@@ -50,7 +51,7 @@ class Bar(Messages):
     def __init__(self) -> None:
         self._meter: Meter | None = None
         self._counts = {"images": 0, "lost": 0, "left out": 0, "bytes": 0}
-        self._named = 0
+        self._named: set[str] = set()
         self._started = time.perf_counter()
 
     def start(self, dataset: Dataset, todo: Sequence[Shard]) -> None:
@@ -80,13 +81,12 @@ class Bar(Messages):
             self._meter.advance(progress.sources)
 
     def _name_losses(self, errors: Sequence[Mapping[str, str]]) -> None:
-        """Say of the first lost images why, so that nobody has to open a record for it."""
-        shown = max(0, _NAMED_LOSSES - self._named)
-        for error in errors[:shown]:
-            self.tell(f"lost {error['key']}: {error['cause']}")
-        self._named += len(errors)
-        if shown and self._named > _NAMED_LOSSES:
-            self.tell("further losses are in the records and in --json-log")
+        """Say of the first image that is lost for a cause which; the end says how many there were."""
+        for error in errors:
+            kind = kind_of(error["cause"])
+            if kind not in self._named and len(self._named) < _NAMED_KINDS:
+                self._named.add(kind)
+                self.tell(f"lost {error['key']}: {error['cause']}")
 
     def shard_done(self, shard: Shard, record: ShardRecord) -> None:
         """Account for the shard's bytes."""
@@ -140,24 +140,3 @@ class JsonLog(Observer):
     def end(self, summary: Summary) -> None:
         """Log what came of it."""
         self._log("summary", **summary.to_json())
-
-
-def summarize(summary: Summary) -> str:
-    """Say in words what came of a run."""
-    if summary.planned_only:
-        return f"{summary.output}: {summary.done} of {summary.shards} planned shards are done; nothing was made"
-    lines = [
-        f"{summary.output}: {summary.samples} samples from {summary.sources} images in {summary.done} of "
-        f"{summary.shards} shards, {summary.bytes / 1e6:.1f} MB"
-    ]
-    if summary.skipped_shards:
-        lines.append(f"{summary.skipped_shards} shards were already done")
-    if summary.left_out:
-        lines.append(f"{summary.left_out} images left out by filters (see skips in records/)")
-    if summary.lost:
-        lines.append(f"{summary.lost} images lost (see errors in records/); --retry-errors takes them up again")
-    if summary.failed:
-        lines.append(f"{len(summary.failed)} shards failed; run the same command again: {', '.join(summary.failed)}")
-    if not summary.samples and not summary.failed:
-        lines.append("nothing was written: every image was lost or left out")
-    return "\n".join(lines)
