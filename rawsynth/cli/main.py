@@ -30,6 +30,7 @@ from rawsynth.cli import (
     train,
     verify,
 )
+from rawsynth.cli.device_faults import device_fault
 from rawsynth.cli.printable import printable
 from rawsynth.errors import RawsynthError, UsageError
 
@@ -119,6 +120,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_USAGE
     except RawsynthError as error:
         print(f"rawsynth {args.verb}: {printable(str(error))}", file=sys.stderr)
+        return EXIT_FAILED
+    except RuntimeError as error:
+        said = device_fault(error)
+        if said is None:
+            raise
+        print(f"rawsynth {args.verb}: {said}", file=sys.stderr)
         return EXIT_FAILED
     except KeyboardInterrupt:
         goes_on = "; the same command goes on where this one stopped" if args.verb in RESUMABLE else ""

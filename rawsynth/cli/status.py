@@ -31,7 +31,7 @@ _SHOWN = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("corpus", help="folder or URL of the corpus")
-    parser.add_argument("--json", action="store_true", help="print JSON: a line with all of it, of --losses one an image")
+    parser.add_argument("--json", action="store_true", help="print JSON: all on one line; of --losses, a line an image")
     parser.add_argument("--losses", action="store_true", help="name each lost image and its cause, one a line")
     parser.add_argument("--watch", type=float, metavar="SECONDS", help="look again and again until all shards are done")
 
