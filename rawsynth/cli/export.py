@@ -65,4 +65,6 @@ def run(args: argparse.Namespace) -> int:
         print(printable(f"lost {key}: {cause}"), file=sys.stderr)
     if len(done.lost) > _SHOWN:
         print(f"and {len(done.lost) - _SHOWN:,} more", file=sys.stderr)
+    if not done.written + done.present + len(done.lost):
+        print(f"{args.corpus}: nothing to export: no shard is done, or none has what was asked for", file=sys.stderr)
     return int(bool(done.lost) or not done.written + done.present)

@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train."""
+    import warnings
+
     from rawsynth.registry import pick
     from rawsynth.training.config import packaged_configs
     from rawsynth.training.scene_config import SceneTrainConfig, load_config
@@ -52,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         overrides["output"] = args.output
     config = load_config(args.config, overrides)
+    # On few cores PyTorch advises fewer workers than the configuration states, which is no news to who states them.
+    warnings.filterwarnings("ignore", "This DataLoader will create")
     from rawsynth.cli.main import EXIT_INTERRUPTED
 
     if isinstance(config, SceneTrainConfig):

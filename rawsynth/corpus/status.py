@@ -13,7 +13,6 @@ from rawsynth.corpus.pace import Pace, Span, measure_pace
 from rawsynth.corpus.records import list_failures, list_records, read_failure, read_many, read_record
 from rawsynth.errors import CorpusError
 from rawsynth.pipeline.dataset import Dataset
-from rawsynth.pipeline.own_files import DATASET_FILE
 from rawsynth.pipeline.inputs import Shard
 
 
@@ -119,9 +118,7 @@ class StatusReader:
     def read(self, now: float | None = None) -> Status:
         """Look at the corpus once; see :func:`status`."""
         storage.resolve(self.corpus)[0].invalidate_cache()
-        dataset = Dataset.load(self.corpus)
-        if dataset is None:
-            raise CorpusError(f"no corpus at {self.corpus}: there is no {DATASET_FILE}.")
+        dataset = Dataset.of(self.corpus)
         digest = dataset.digest
         facts, damaged = self._facts(dataset)
         done = {name: fact for name, fact in facts.items() if fact.config_digest == digest}

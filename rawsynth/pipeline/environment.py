@@ -60,8 +60,8 @@ def check_device(device: str) -> torch.device:
     gpus = torch.cuda.device_count()
     if device != "cpu" and int(device.partition(":")[2] or 0) >= gpus:
         raise UsageError(
-            f"device {device!r} is not available: torch sees {gpus} GPUs. `rawsynth doctor` says why; --device cpu goes "
-            "without."
+            f"device {device!r} is not available: torch sees {gpus} GPUs. `rawsynth doctor` says why; --device cpu does"
+            " without."
         )
     return torch.device(device)
 
