@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
         stayed = f"; {done.present:,} were there already" if done.present else ""
         print(f"{done.url}: {done.written:,} {args.format.upper()} files written{stayed}")
     for key, cause in done.lost[:_SHOWN]:
-        print(printable(f"lost {key}: {cause}"), file=sys.stderr)
+        print(printable(f"{args.corpus}: lost {key}: {cause}"), file=sys.stderr)
     if len(done.lost) > _SHOWN:
         print(f"and {len(done.lost) - _SHOWN:,} more", file=sys.stderr)
     if not done.written + done.present + len(done.lost):

@@ -32,14 +32,18 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with what is wrong."""
-        self.exit(EXIT_USAGE, f"{self.prog}: {printable(message)}. `{self.prog} --help` says what it takes.\n")
+        usage = f"; usage: {self._short_usage()}" if "are required" in message else ""
+        self.exit(EXIT_USAGE, f"{self.prog}: {printable(message)}{usage}. `{self.prog} --help` says what it takes.\n")
 
     def shorten_usage(self) -> None:
         """Leave the options out of a usage that they would fill; call it when all arguments are there."""
         usage = self.format_usage()
         if len(usage) > _LONGEST_USAGE:
-            named = [action for action in self._actions if not action.option_strings]
-            self.usage = " ".join(["%(prog)s", *(_spelled(action) for action in named), "[options]"])
+            self.usage = self._short_usage()
+
+    def _short_usage(self) -> str:
+        named = [action for action in self._actions if not action.option_strings]
+        return " ".join([self.prog, *map(_spelled, named), "[options]"])
 
 
 def _spelled(action: argparse.Action) -> str:

@@ -25,7 +25,7 @@ from typing import Any
 from braceexpand import braceexpand
 
 from rawsynth import storage
-from rawsynth.errors import SampleError, UsageError
+from rawsynth.errors import InputAccessError, SampleError, UsageError
 from rawsynth.raw.cfa import check_cfa
 from rawsynth.raw.frames import FRAME_SUFFIXES, Frame, decode_frame
 
@@ -91,7 +91,7 @@ def _matches(pattern: str) -> list[str]:
         return [match for match in storage.glob(pattern) if not storage.is_folder(match)]
     if not storage.is_folder(pattern):
         if not storage.exists(pattern):
-            raise UsageError(f"dark frames {pattern}: no such file or folder.")
+            raise InputAccessError(f"dark frames {pattern}: no such file or folder.")
         return [pattern]
     paths = [path for path, _ in storage.walk_files(pattern)]
     return [storage.join(pattern, path) for path in paths if not any(p.startswith(".") for p in path.split("/"))]
