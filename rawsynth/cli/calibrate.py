@@ -59,10 +59,13 @@ def run(args: argparse.Namespace) -> int:
     """Calibrate."""
     from rawsynth.calibration.report import json_text, summary_lines, write_camera, write_report
     from rawsynth.calibration.run import calibrate
+    from rawsynth.evaluation.charts import check_drawable
     from rawsynth.meter import Meter
 
     if args.output is not None and not args.output.endswith((".toml", ".json")):
         raise UsageError(f"--output is a camera file, .toml or .json; got {args.output!r}. --report takes a folder.")
+    if args.report is not None:
+        check_drawable()
     names = ("fit", "burst", "iso", "cfa", "black_level", "white_level", "bits", "color_of", "seed")
     with Meter("frame", name="rawsynth calibrate", shown=not args.quiet) as meter:
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from rawsynth.cli.main import RESUMABLE, VERBS
 from rawsynth.storage.sealed import read_sealed, write_sealed
 
 Cli = Callable[..., Any]
@@ -191,8 +192,18 @@ def test_what_is_at_fault_is_said(
 
 
 def test_every_verb_that_takes_something_is_in_the_table() -> None:
-    from rawsynth.cli.main import VERBS
-
     walked = {call.split()[0] for calls, *_ in ROWS for call in calls}
     assert walked == set(VERBS) - {"doctor", "methods"}
     assert {call for calls, *_ in ROWS for call in calls} == set(CALLS)
+
+
+@pytest.mark.parametrize("verb", sorted(VERBS))
+def test_ctrl_c_ends_every_verb_with_its_code(cli: Cli, monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    def interrupted(args: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(VERBS[verb], "run", interrupted)
+    arguments = {"fit-style": 2, "import-weights": 3, "pairs": 2, "export": 2}.get(verb, 1)
+    done = cli(verb, *([] if verb in ("demo", "doctor", "methods") else ["x"] * arguments))
+    assert done.code == 130 and f"rawsynth {verb}: interrupted" in done.err
+    assert ("goes on" in done.err) is (verb in RESUMABLE)
