@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 from rawsynth import __version__
@@ -131,17 +133,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.run(args)
         return code
     except UsageError as error:
-        print(f"rawsynth {args.verb}: {printable(str(error))}", file=sys.stderr)
-        return EXIT_USAGE
+        return _failed(args, str(error), EXIT_USAGE)
     except RawsynthError as error:
-        print(f"rawsynth {args.verb}: {printable(str(error))}", file=sys.stderr)
-        return EXIT_FAILED
+        return _failed(args, str(error), EXIT_FAILED)
     except RuntimeError as error:
         said = device_fault(error)
         if said is None:
             raise
-        print(f"rawsynth {args.verb}: {said}", file=sys.stderr)
-        return EXIT_FAILED
+        return _failed(args, said, EXIT_FAILED)
     except KeyboardInterrupt:
         goes_on = "; the same command goes on where this one stopped" if args.verb in RESUMABLE else ""
         print(f"\nrawsynth {args.verb}: interrupted{goes_on}.", file=sys.stderr)
@@ -150,3 +149,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone (`rawsynth ... | head`); keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+
+
+def _failed(args: argparse.Namespace, text: str, code: int) -> int:
+    """Say what ended the verb: a line, or an object among those of ``--json-log``."""
+    if getattr(args, "run.json_log", False):
+        event = {"time": round(time.time(), 3), "event": "error", "text": text, "exit_code": code}
+        print(json.dumps(event), file=sys.stderr)
+    else:
+        print(f"rawsynth {args.verb}: {printable(text)}", file=sys.stderr)
+    return code

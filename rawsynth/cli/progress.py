@@ -119,7 +119,8 @@ class JsonLog(Observer):
 
     def progress(self, shard: Shard, progress: Progress) -> None:
         """Log a batch, and each image that was lost."""
-        counts = {name: value for name, value in vars(progress).items() if name != "errors"}
+        counts = {"sources": progress.sources, "samples": progress.samples, "lost": progress.lost}
+        counts |= {"left_out": progress.skipped, "bytes": progress.bytes_written}
         for error in progress.errors:
             self._log("lost", shard=shard.name, **error)
         self._log("progress", shard=shard.name, **counts)

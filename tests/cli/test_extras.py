@@ -70,7 +70,8 @@ def test_the_extra_is_named(
 ) -> None:
     places = {"out": tmp_path / "out", "corpus": corpus, "photos": corpus.parent / "photos"}
     if "{captures}" in command:
-        places["captures"] = write_captures(tmp_path / "captures", Sensor([0.8], [4.0], black=100), size=(48, 48), suffix=".png", darks=2)
+        sensor = Sensor([0.8], [4.0], black=100)
+        places["captures"] = write_captures(tmp_path / "captures", sensor, size=(48, 48), suffix=".png", darks=2)
     if "{dng}" in command:
         places["dng"] = tmp_path / "a.dng"
         places["dng"].write_bytes(b"II*\0")
