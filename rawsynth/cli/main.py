@@ -14,6 +14,7 @@ from rawsynth.cli import (
     bench,
     calibrate,
     cameras,
+    completion,
     demo,
     doctor,
     evaluate,
@@ -57,6 +58,7 @@ VERBS = {
     "bench": bench,
     "import-weights": import_weights,
     "doctor": doctor,
+    "completion": completion,
 }
 # As a newcomer meets them.
 GROUPS = {
@@ -64,7 +66,7 @@ GROUPS = {
     "look at one and take it elsewhere": ("preview", "inspect", "index", "export"),
     "cameras and their noise": ("cameras", "calibrate", "noise-report"),
     "reverse ISPs": ("methods", "pairs", "fit-style", "train", "evaluate", "bench", "import-weights"),
-    "this installation": ("doctor",),
+    "this installation": ("doctor", "completion"),
 }
 RESUMABLE = ("bench", "export", "generate", "train")
 

@@ -193,7 +193,7 @@ def test_what_is_at_fault_is_said(
 
 def test_every_verb_that_takes_something_is_in_the_table() -> None:
     walked = {call.split()[0] for calls, *_ in ROWS for call in calls}
-    assert walked == set(VERBS) - {"doctor", "methods"}
+    assert walked == set(VERBS) - {"completion", "doctor", "methods"}
     assert {call for calls, *_ in ROWS for call in calls} == set(CALLS)
 
 
@@ -204,6 +204,6 @@ def test_ctrl_c_ends_every_verb_with_its_code(cli: Cli, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(VERBS[verb], "run", interrupted)
     arguments = {"fit-style": 2, "import-weights": 3, "pairs": 2, "export": 2}.get(verb, 1)
-    done = cli(verb, *([] if verb in ("demo", "doctor", "methods") else ["x"] * arguments))
+    done = cli(verb, *([] if verb in ("completion", "demo", "doctor", "methods") else ["x"] * arguments))
     assert done.code == 130 and f"rawsynth {verb}: interrupted" in done.err
     assert ("goes on" in done.err) is (verb in RESUMABLE)
