@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rawsynth.cli.printable import printable
-from rawsynth.corpus.causes import Causes
+from rawsynth.corpus.causes import Causes, causes_of
 from rawsynth.engine.summary import Summary
 from rawsynth.pipeline.image_formats import HEIC_MISSING
 
@@ -28,14 +28,20 @@ def summarize(summary: Summary) -> str:
     if summary.lost:
         lines += [f"{summary.lost} images lost:", *cause_lines(summary.lost_causes), *_advice(summary)]
     if summary.failed:
-        names = list(summary.failed)
-        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-        lines.append(
-            f"{len(names)} shards failed; run the same command again: {', '.join(names[:_SHOWN])}{more}"
-        )
+        lines += _failures(summary.failed)
     if not summary.samples and not summary.failed:
         lines.append("nothing was written: every image was lost or left out")
     return printable("\n".join(lines))
+
+
+def _failures(failed: Mapping[str, str]) -> list[str]:
+    names = list(failed)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    causes = causes_of({"key": shard, "cause": cause} for shard, cause in failed.items())
+    return [
+        f"{len(names)} shards failed; run the same command again: {', '.join(names[:_SHOWN])}{more}",
+        *cause_lines(causes),
+    ]
 
 
 def cause_lines(causes: Causes) -> list[str]:

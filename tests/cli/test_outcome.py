@@ -57,8 +57,11 @@ def test_a_cause_is_one_line_that_no_terminal_obeys() -> None:
 
 
 def test_many_failed_shards_are_named_in_part() -> None:
-    words = summarize(Summary("corpus", 9, failed={f"s{n}": "gone" for n in range(9)}))
-    assert words.endswith("9 shards failed; run the same command again: s0, s1, s2, s3, s4, s5 and 3 more")
+    words = summarize(Summary("corpus", 9, failed={f"s{n}": f"x/{n}.tar: no such file" for n in range(9)}))
+    assert words.splitlines()[1:] == [
+        "9 shards failed; run the same command again: s0, s1, s2, s3, s4, s5 and 3 more",
+        "  9  x/0.tar: no such file  (such as s0)",
+    ]
 
 
 def test_a_run_s_end_leads_to_every_loss(cli: Cli, photos: Path, tmp_path: Path) -> None:
