@@ -90,7 +90,7 @@ ROWS: list[tuple[tuple[str, ...], str, int, str]] = [
     (("export", "index", "status", "status --losses", "verify"), "nowhere", 1, "no corpus at nowhere: there is no"),
     (PAIRS, "nowhere", 1, "cannot read nowhere: no such file or folder"),
     (("calibrate", "inspect", "noise-report"), "nowhere", 1, "cannot read nowhere: "),
-    (("generate --dark-frames",), "nowhere", 1, "dark frames nowhere: no such file or folder"),
+    (("generate --dark-frames",), "nowhere", 2, "dark frames nowhere: no such file or folder"),
     (("generate",), "nowhere", 2, "input: cannot read nowhere"),
     (("generate --config",), "nowhere.toml", 2, "config file nowhere.toml: cannot read"),
     (("generate --camera",), "nowhere.toml", 2, "camera file nowhere.toml: cannot read"),
