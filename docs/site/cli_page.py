@@ -6,7 +6,7 @@ import argparse
 import re
 from collections.abc import Iterator
 
-from rawsynth.cli.main import build_parser
+from rawsynth.cli.main import build_parser, summaries
 
 
 def verbs() -> dict[str, argparse.ArgumentParser]:
@@ -25,9 +25,8 @@ def render() -> str:
 
 
 def _summaries() -> Iterator[str]:
-    (action,) = (a for a in build_parser()._actions if isinstance(a, argparse._SubParsersAction))
-    for choice in action._choices_actions:
-        yield f"| [`{choice.dest}`](#rawsynth-{choice.dest}) | {_cell(choice.help or '')} |"
+    for name, said in summaries().items():
+        yield f"| [`{name}`](#rawsynth-{name}) | {_cell(said)} |"
 
 
 def _description(text: str) -> Iterator[str]:

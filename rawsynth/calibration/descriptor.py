@@ -78,7 +78,10 @@ def _listing(statements: list[tuple[str, str]], folder: str, url: str) -> Listin
 def _statement(where: str, line: str) -> tuple[str, list[str]]:
     letter, *rest = line.split(maxsplit=1)
     if letter not in _FIELDS:
-        raise UsageError(f"{where}: no statement of an EMVA 1288 descriptor (v, n, b, d or i): {line[:80]!r}.")
+        raise UsageError(
+            f"{where}: no statement of an EMVA 1288 descriptor (v, n, b, d or i): {line[:24]!r}. Give a descriptor, or "
+            "a folder with flat/ and dark/."
+        )
     values = rest if letter == "i" else rest[0].split() if rest else []
     if len(values) != _FIELDS[letter]:
         raise UsageError(f"{where}: '{letter}' takes {_FIELDS[letter]} values; got {line[:80]!r}.")

@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
     names = _names(args.methods, "--methods")
     entries, left_out = build_entries(names, conditions, weights=weights, style=args.style, own=own)
     options = BenchOptions(conditions, args.baseline, args.batch, args.pictures, args.rounds)
-    with stopping_within_seconds(EXIT_INTERRUPTED), BenchBar(shown=not args.quiet and sys.stderr.isatty()) as bar:
+    with stopping_within_seconds(EXIT_INTERRUPTED), BenchBar(shown=not args.quiet) as bar:
         sets = open_sets(args.sets, _set_options(args), tell=bar.tell)
         found = run_bench(entries, sets, args.output, options=options, left_out=left_out, observer=bar)
     print(json_text(found) if args.json else markdown(found), end="")

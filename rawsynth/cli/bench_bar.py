@@ -1,27 +1,25 @@
-"""How a bench goes on, for a terminal: a bar for each pass over a set, and lines between."""
+"""How a bench goes on: a meter for each pass over a set, and lines between."""
 
 from __future__ import annotations
 
-import sys
 from types import TracebackType
-from typing import Any, Self
-
-from tqdm import tqdm
+from typing import Self
 
 from rawsynth.cli.printable import printable
 from rawsynth.evaluation.bench.run import BenchObserver
+from rawsynth.meter import Meter, say
 
 
 class BenchBar(BenchObserver):
-    """Bars on standard error.
+    """Meters on standard error.
 
     Args:
-        shown: whether anyone looks.
+        shown: whether to say anything.
     """
 
     def __init__(self, *, shown: bool) -> None:
         self._shown = shown
-        self._bar: Any = None
+        self._meter: Meter | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -32,22 +30,22 @@ class BenchBar(BenchObserver):
         self._close()
 
     def begin(self, words: str, total: int) -> None:
-        """Begin a bar."""
+        """Begin a pass."""
         self._close()
         if self._shown:
-            self._bar = tqdm(total=total, unit="pair", desc=printable(words), file=sys.stderr, leave=False)
+            self._meter = Meter("pair", total, name="rawsynth bench", words=printable(words), lasting=False)
 
     def advance(self, done: int) -> None:
         """Move it."""
-        if self._bar is not None:
-            self._bar.update(done)
+        if self._meter is not None:
+            self._meter.advance(done)
 
     def tell(self, message: str) -> None:
         """Print a line over the bar."""
         if self._shown:
-            tqdm.write(printable(message), file=sys.stderr)
+            say(printable(message))
 
     def _close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-        self._bar = None
+        if self._meter is not None:
+            self._meter.close()
+        self._meter = None

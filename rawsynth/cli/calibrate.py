@@ -52,26 +52,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     stated.add_argument("--white-level", type=int, metavar="DN", help="value of a saturated pixel")
     said = parser.add_argument_group("what is said")
     said.add_argument("--json", action="store_true", help="print every figure as JSON")
-    said.add_argument("--quiet", action="store_true", help="no progress bar")
+    said.add_argument("--quiet", action="store_true", help="no progress")
 
 
 def run(args: argparse.Namespace) -> int:
     """Calibrate."""
-    from tqdm import tqdm
-
     from rawsynth.calibration.report import json_text, summary_lines, write_camera, write_report
     from rawsynth.calibration.run import calibrate
+    from rawsynth.evaluation.charts import check_drawable
+    from rawsynth.meter import Meter
 
     if args.output is not None and not args.output.endswith((".toml", ".json")):
         raise UsageError(f"--output is a camera file, .toml or .json; got {args.output!r}. --report takes a folder.")
+    if args.report is not None:
+        check_drawable()
     names = ("fit", "burst", "iso", "cfa", "black_level", "white_level", "bits", "color_of", "seed")
-    hidden = args.quiet or not sys.stderr.isatty()
-    with tqdm(unit="frame", dynamic_ncols=True, disable=hidden, file=sys.stderr) as bar:
+    with Meter("frame", name="rawsynth calibrate", shown=not args.quiet) as meter:
 
         def tell(stage: str, done: int, total: int) -> None:
-            bar.set_description(stage, refresh=False)
-            bar.total, bar.n = total, done
-            bar.refresh()
+            meter.begin(stage, total)
+            meter.move_to(done, total)
 
         found = calibrate(args.source, args.name, progress=tell, **{name: getattr(args, name) for name in names})
     if args.output is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from rawsynth.errors import UsageError
@@ -73,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
     found = [camera for name, camera in chosen.items() if text.lower() in name.lower()]
     if not found:
         having = {None: "", "both": " with colour and noise", "color": " with colour"}.get(args.having, " with noise")
-        raise UsageError(f"no camera{having} has {text!r} in its name; rawsynth cameras lists all.")
+        near = get_close_matches(text.lower(), {name.lower(): name for name in chosen}, 3, 0.7)
+        meant = f" Near: {', '.join(name for name in chosen if name.lower() in near)}." if near else ""
+        raise UsageError(f"no camera{having} has {text!r} in its name.{meant} `rawsynth cameras` lists all.")
     rows = [summary(camera) for camera in found]
     print(json.dumps(rows, indent=2) if args.json else "\n".join(table(_shown(rows))))
     return 0

@@ -9,7 +9,7 @@ import argparse
 import shutil
 from pathlib import Path
 
-from rawsynth.errors import UsageError
+from rawsynth.errors import OutputError, UsageError
 
 DESCRIPTION = """\
 Take the real photographs that scikit-image ships through the whole pipeline: a corpus, its verification, a picture.
@@ -31,9 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demo."""
+    from rawsynth import storage
+
+    if not storage.is_local(args.output) or "://" in args.output:
+        raise UsageError(f"the demo writes to a folder on a local disk; got --output {args.output}.")
     root = Path(args.output)
     copy_photographs(root / "photos")
-    from rawsynth.cli.progress import Bar, summarize
+    from rawsynth.cli.outcome import summarize
+    from rawsynth.cli.progress import Bar
     from rawsynth.corpus.preview import write_preview
     from rawsynth.corpus.verify import verify
     from rawsynth.engine.local import generate
@@ -66,7 +71,8 @@ def copy_photographs(folder: Path) -> None:
     """Copy scikit-image's photographs to a folder.
 
     Raises:
-        UsageError: scikit-image is not installed, or the folder cannot be written.
+        UsageError: scikit-image is not installed.
+        OutputError: the folder cannot be written.
     """
     try:
         import skimage
@@ -78,4 +84,4 @@ def copy_photographs(folder: Path) -> None:
         for name in PHOTOGRAPHS:
             shutil.copyfile(source / name, folder / name)
     except OSError as error:
-        raise UsageError(f"cannot write the demo's photographs to {folder}: {error.strerror}.") from error
+        raise OutputError(f"cannot write the demo's photographs to {folder}: {error.strerror}.") from error

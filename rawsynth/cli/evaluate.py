@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     said = parser.add_argument_group("what is said")
     said.add_argument("--pictures", type=at_least(0), default=8, metavar="N", help="images to draw (default 8)")
     said.add_argument("--json", action="store_true", help="print evaluation.json instead of the table")
-    said.add_argument("--quiet", action="store_true", help="no progress bar")
+    said.add_argument("--quiet", action="store_true", help="no progress")
 
 
 def add_conditions(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
@@ -85,10 +85,10 @@ def run(args: argparse.Namespace) -> int:
     """Evaluate the method."""
     shares = parse_shares(args.splits, args.split)
     import torch
-    from tqdm import tqdm
 
     from rawsynth.evaluation.evaluate import evaluate
     from rawsynth.evaluation.report import json_text, markdown_table
+    from rawsynth.meter import Meter
     from rawsynth.pipeline.environment import check_device
     from rawsynth.transforms import ReverseISP
 
@@ -98,7 +98,7 @@ def run(args: argparse.Namespace) -> int:
     pairs = choose_pairs(args, shares)
     labels = {name: getattr(args, name) for name in ("pairs", "layout", "splits", "split", "split_seed", "limit")}
     labels |= {name: getattr(args, name) for name in ("weights", "style", "dtype", "seed")} | {"device": str(device)}
-    with tqdm(total=len(pairs), unit="img", disable=args.quiet or not sys.stderr.isatty(), file=sys.stderr) as bar:
+    with Meter("image", len(pairs), name="rawsynth evaluate", shown=not args.quiet) as meter:
         evaluation = evaluate(
             to_raw,
             pairs,
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
             output=args.output,
             pictures=args.pictures,
             labels=labels,
-            progress=bar.update,
+            progress=meter.advance,
         )
     print(json_text(evaluation) if args.json else markdown_table(evaluation))
     _tell_errors(evaluation)

@@ -48,27 +48,23 @@ def _names(text: str) -> tuple[str, ...]:
 
 def run(args: argparse.Namespace) -> int:
     """Export."""
-    from tqdm import tqdm
-
     from rawsynth.corpus.export import export
     from rawsynth.errors import UsageError
+    from rawsynth.meter import Meter
 
     for name in ("limit", "threads"):
         if getattr(args, name) is not None and getattr(args, name) < 1:
             raise UsageError(f"--{name} is 1 or more; got {getattr(args, name)}.")
-    with tqdm(unit="sample", disable=args.quiet or not sys.stderr.isatty(), file=sys.stderr) as bar:
-
-        def watch(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with Meter("sample", name="rawsynth export", shown=not args.quiet) as meter:
         names = ("format", "which", "keys", "limit", "overwrite", "threads")
-        done = export(args.corpus, args.output, **{name: getattr(args, name) for name in names}, watch=watch)
+        done = export(args.corpus, args.output, **{name: getattr(args, name) for name in names}, watch=meter.move_to)
     if not args.quiet:
         stayed = f"; {done.present:,} were there already" if done.present else ""
         print(f"{done.url}: {done.written:,} {args.format.upper()} files written{stayed}")
     for key, cause in done.lost[:_SHOWN]:
-        print(printable(f"lost {key}: {cause}"), file=sys.stderr)
+        print(printable(f"{args.corpus}: lost {key}: {cause}"), file=sys.stderr)
     if len(done.lost) > _SHOWN:
         print(f"and {len(done.lost) - _SHOWN:,} more", file=sys.stderr)
+    if not done.written + done.present + len(done.lost):
+        print(f"{args.corpus}: nothing to export: no shard is done, or none has what was asked for", file=sys.stderr)
     return int(bool(done.lost) or not done.written + done.present)

@@ -55,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     color.add_argument("--cct", type=float, metavar="K", help="temperature of the pairs' light, for --camera")
     said = parser.add_argument_group("what is said")
     said.add_argument("--json", action="store_true", help="print the style's card as JSON instead of the table")
-    said.add_argument("--quiet", action="store_true", help="no progress bar")
+    said.add_argument("--quiet", action="store_true", help="no progress")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -91,18 +91,17 @@ def run(args: argparse.Namespace) -> int:
 def _fit(args: argparse.Namespace, method: Any, pairs: Any) -> StyleRun:
     from dataclasses import replace
 
-    from tqdm import tqdm
-
+    from rawsynth.meter import Meter
     from rawsynth.training.style_fit import FitOptions
     from rawsynth.training.style_run import folds, run_fit
 
     options = FitOptions(seed=args.seed)
     options = options if args.steps is None else replace(options, steps=args.steps)
     fits = 1 + len(folds([pair.scene for pair in pairs]))
-    with tqdm(total=fits, unit="fit", disable=args.quiet or not sys.stderr.isatty(), file=sys.stderr) as bar:
+    with Meter("fit", fits, name="rawsynth fit-style", shown=not args.quiet) as meter:
         return run_fit(
             method.network, pairs, weights_digest=method.digest, options=options, camera=args.camera,
-            progress=bar.update,
+            progress=meter.advance,
         )  # fmt: skip
 
 

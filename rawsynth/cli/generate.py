@@ -41,7 +41,8 @@ def run(args: argparse.Namespace) -> int:
     config = config_from_args(args)
     from rawsynth.cli import dry_run
     from rawsynth.cli.main import EXIT_INTERRUPTED
-    from rawsynth.cli.progress import Bar, make_observer, summarize
+    from rawsynth.cli.outcome import summarize
+    from rawsynth.cli.progress import Bar, make_observer
     from rawsynth.cli.stopping import stopping_within_seconds
     from rawsynth.engine.local import generate
 

@@ -34,12 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Import a checkpoint."""
+    from rawsynth import storage
     from rawsynth.errors import UsageError
     from rawsynth.methods.importing import import_checkpoint
     from rawsynth.methods.weights import SUFFIX
 
     if not args.output.endswith(SUFFIX):
         raise UsageError(f"{args.output}: weights are written to a {SUFFIX} file; name it so.")
+    if not storage.exists(args.checkpoint):
+        raise UsageError(f"cannot read {args.checkpoint}: no such file.")
     method = import_checkpoint(
         args.method,
         args.checkpoint,

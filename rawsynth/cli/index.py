@@ -6,7 +6,6 @@ What a row holds: docs/corpus-format.md.
 from __future__ import annotations
 
 import argparse
-import sys
 
 DESCRIPTION = """\
 Write an index of a corpus: a row a sample with its key, its part, offset and size of each member, camera, light, ISO,
@@ -33,20 +32,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the index."""
-    from tqdm import tqdm
-
     from rawsynth.corpus.index import write_index
     from rawsynth.errors import UsageError
+    from rawsynth.meter import Meter
 
     if args.threads is not None and args.threads < 1:
         raise UsageError(f"--threads is 1 or more; got {args.threads}.")
-    with tqdm(unit="part", disable=args.quiet or not sys.stderr.isatty(), file=sys.stderr) as bar:
+    with Meter("part", name="rawsynth index", shown=not args.quiet) as meter:
         done = write_index(
             args.corpus,
             args.output,
             format=args.format,
             threads=args.threads,
-            watch=lambda part: bar.update() and None,
+            watch=lambda part: meter.advance(),
         )
     if not args.quiet:
         print(f"{done.url}: {done.samples:,} samples in {done.parts:,} parts of {done.shards:,} shards")

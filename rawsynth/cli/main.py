@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
+import time
 from collections.abc import Sequence
-from difflib import get_close_matches
 
 from rawsynth import __version__
 from rawsynth.cli import (
     bench,
     calibrate,
     cameras,
+    completion,
     demo,
     doctor,
     evaluate,
@@ -30,30 +32,41 @@ from rawsynth.cli import (
     train,
     verify,
 )
+from rawsynth.cli.device_faults import device_fault
+from rawsynth.cli.parser import EXIT_USAGE, HelpFormatter, Parser, grouped, nearest
 from rawsynth.cli.printable import printable
 from rawsynth.errors import RawsynthError, UsageError
 
-EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 VERBS = {
-    "bench": bench,
-    "calibrate": calibrate,
-    "cameras": cameras,
     "demo": demo,
-    "doctor": doctor,
-    "evaluate": evaluate,
-    "export": export,
-    "fit-style": fit_style,
     "generate": generate,
-    "import-weights": import_weights,
-    "index": index,
-    "inspect": inspect,
-    "methods": methods,
-    "noise-report": noise_report,
-    "pairs": pairs,
-    "preview": preview,
     "status": status,
-    "train": train,
     "verify": verify,
+    "preview": preview,
+    "inspect": inspect,
+    "index": index,
+    "export": export,
+    "cameras": cameras,
+    "calibrate": calibrate,
+    "noise-report": noise_report,
+    "methods": methods,
+    "pairs": pairs,
+    "fit-style": fit_style,
+    "train": train,
+    "evaluate": evaluate,
+    "bench": bench,
+    "import-weights": import_weights,
+    "doctor": doctor,
+    "completion": completion,
+}
+# As a newcomer meets them.
+GROUPS = {
+    "make a corpus": ("demo", "generate", "status", "verify"),
+    "look at one and take it elsewhere": ("preview", "inspect", "index", "export"),
+    "cameras and their noise": ("cameras", "calibrate", "noise-report"),
+    "reverse ISPs": ("methods", "pairs", "fit-style", "train", "evaluate", "bench", "import-weights"),
+    "this installation": ("doctor", "completion"),
 }
 RESUMABLE = ("bench", "export", "generate", "train")
 
@@ -67,35 +80,42 @@ examples:
 """
 
 
-def build_parser() -> argparse.ArgumentParser:
+def summaries() -> dict[str, str]:
+    """Return each verb with what it does, in a line."""
+    return {name: (module.__doc__ or "").splitlines()[0] for name, module in VERBS.items()}
+
+
+def build_parser() -> Parser:
     """Build the parser of all verbs."""
-    parser = argparse.ArgumentParser(
-        "rawsynth", description=_DESCRIPTION, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    parser = Parser(
+        "rawsynth",
+        usage="%(prog)s VERB ...",
+        description=f"{_DESCRIPTION}\n{grouped(GROUPS, summaries())}",
+        epilog="`rawsynth VERB --help` says what a verb takes, with examples.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"rawsynth {__version__}")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB", prog="rawsynth", help=argparse.SUPPRESS)
     for name, module in VERBS.items():
-        verb = verbs.add_parser(
-            name,
-            help=(module.__doc__ or "").splitlines()[0],
-            description=module.DESCRIPTION,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
+        verb = verbs.add_parser(name, description=module.DESCRIPTION, formatter_class=HelpFormatter, allow_abbrev=False)
         module.add_arguments(verb)
+        verb.shorten_usage()
         verb.set_defaults(run=module.run, options=list(verb._option_string_actions))
     return parser
 
 
 def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """Parse; an option that does not exist is named with the one that was meant, no argument at all shows the help."""
+    """Parse; what does not exist is answered with what was meant, no argument at all with the help."""
     if not argv:
         parser.print_help(sys.stderr)
         parser.exit(EXIT_USAGE)
+    if argv[0] not in VERBS and not argv[0].startswith("-"):
+        meant = nearest(argv[:1], VERBS) or "."
+        parser.exit(EXIT_USAGE, f"rawsynth: no verb {printable(argv[0])!r}{meant} `rawsynth --help` lists all.\n")
     args, unknown = parser.parse_known_args(argv)
     if unknown:
-        near = [match for word in unknown for match in get_close_matches(word.partition("=")[0], args.options, 1)]
-        meant = f"; did you mean {near[0]}?" if near else "."
+        meant = nearest(unknown, args.options) or "."
         parser.exit(
             EXIT_USAGE,
             f"rawsynth {args.verb}: unrecognized arguments: {printable(' '.join(unknown))}{meant} "
@@ -115,11 +135,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         code: int = args.run(args)
         return code
     except UsageError as error:
-        print(f"rawsynth {args.verb}: {printable(str(error))}", file=sys.stderr)
-        return EXIT_USAGE
+        return _failed(args, str(error), EXIT_USAGE)
     except RawsynthError as error:
-        print(f"rawsynth {args.verb}: {printable(str(error))}", file=sys.stderr)
-        return EXIT_FAILED
+        return _failed(args, str(error), EXIT_FAILED)
+    except RuntimeError as error:
+        said = device_fault(error)
+        if said is None:
+            raise
+        return _failed(args, said, EXIT_FAILED)
     except KeyboardInterrupt:
         goes_on = "; the same command goes on where this one stopped" if args.verb in RESUMABLE else ""
         print(f"\nrawsynth {args.verb}: interrupted{goes_on}.", file=sys.stderr)
@@ -128,3 +151,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         # Whoever read our output has gone (`rawsynth ... | head`); keep the interpreter from complaining at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
+
+
+def _failed(args: argparse.Namespace, text: str, code: int) -> int:
+    """Say what ended the verb: a line, or an object among those of ``--json-log``."""
+    if getattr(args, "run.json_log", False):
+        event = {"time": round(time.time(), 3), "event": "error", "text": text, "exit_code": code}
+        print(json.dumps(event), file=sys.stderr)
+    else:
+        print(f"rawsynth {args.verb}: {printable(text)}", file=sys.stderr)
+    return code

@@ -56,6 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Compare, tell, and judge."""
     check(args)
+    if args.output is not None:
+        from rawsynth.evaluation.charts import check_drawable
+
+        check_drawable()
     from rawsynth.evaluation.noise_report import ProfileNoise, noise_report, series_sources, unique_names
     from rawsynth.evaluation.noise_verdict import markdown
 

@@ -56,31 +56,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N RAW files, in order of their paths")
     parser.add_argument("--overwrite", action="store_true", help="replace the pairs in OUTPUT; other files stay")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
 
 
 def run(args: argparse.Namespace) -> int:
     """Make the pairs."""
-    from tqdm import tqdm
-
+    from rawsynth.meter import Meter
     from rawsynth.pairs.camera import PairOptions
     from rawsynth.pairs.make import make_pairs
 
     names = ("srgb", "crop", "max_shift", "max_residual", "max_saturated")
     options = PairOptions(**{name: getattr(args, name) for name in names if getattr(args, name) is not None})
-    bar = tqdm(unit="file", dynamic_ncols=True, file=sys.stderr, disable=args.quiet)
+    meter = Meter("file", name="rawsynth pairs", shown=not args.quiet)
 
     def observe(outcomes: Sequence[FileOutcome], files: int) -> None:
         rejected = sum(outcome.fault is not None for outcome in outcomes)
-        bar.total, bar.n = files, len(outcomes)
-        bar.set_postfix({"pairs": sum(outcome.pairs for outcome in outcomes), "rejected": rejected})
+        meter.note(pairs=sum(outcome.pairs for outcome in outcomes), rejected=rejected)
+        meter.move_to(len(outcomes), files)
 
     try:
         summary = make_pairs(
             args.input, args.output, options=options, limit=args.limit, overwrite=args.overwrite, observe=observe
         )
     except KeyboardInterrupt:
-        bar.close()
+        meter.close()
         print(
             f"\nrawsynth pairs: interrupted; what {args.output} holds is whole but not all. Run again with --overwrite "
             "to start over.",
@@ -88,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         )
         return 130
     finally:
-        bar.close()
+        meter.close()
     print(summarize(summary))
     return summary.exit_code
 

@@ -1,4 +1,4 @@
-"""What a run says while it works: a progress bar, lines of JSON, or nothing but the end."""
+"""What a run says while it works: how far it has come, lines of JSON, or nothing but the end."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 
-from tqdm import tqdm
-
 from rawsynth.cli.printable import printable
+from rawsynth.corpus.causes import kind_of
 from rawsynth.engine.observer import Observer
+from rawsynth.engine.ranks import current_rank
 from rawsynth.engine.summary import Summary
+from rawsynth.meter import Meter, say
 from rawsynth.pipeline.config import RunConfig
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.record import ShardFailure, ShardRecord
 from rawsynth.pipeline.run import Progress
 from rawsynth.pipeline.shards import Shard
 
-_NAMED_LOSSES = 5
+_NAMED_KINDS = 10
 
 
 def make_observer(run: RunConfig) -> Observer:
@@ -29,11 +30,11 @@ def make_observer(run: RunConfig) -> Observer:
 
 
 class Messages(Observer):
-    """Print messages and failures, no bar."""
+    """Print messages and failures, no progress."""
 
     def tell(self, message: str) -> None:
         """Print to standard error."""
-        tqdm.write(f"rawsynth: {printable(message)}", file=sys.stderr)
+        say(f"rawsynth: {printable(message)}")
 
     def shard_failed(self, shard: Shard, failure: ShardFailure) -> None:
         """Say that a shard must be tried again."""
@@ -48,30 +49,25 @@ class Bar(Messages):
     """Progress by source images where their number is known, else by input bytes; rates, losses and time left."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[None] | None = None
+        self._meter: Meter | None = None
         self._counts = {"images": 0, "lost": 0, "left out": 0, "bytes": 0}
-        self._named = 0
+        self._named: set[str] = set()
         self._started = time.perf_counter()
 
     def start(self, dataset: Dataset, todo: Sequence[Shard]) -> None:
-        """Open the bar."""
+        """Open the meter."""
         if not todo:
             return
         countable = all(shard.kind == "images" for shard in todo)
         total = sum(len(shard.files) if countable else shard.size for shard in todo)
         self._by_bytes = not countable
-        self._bar = tqdm(
-            total=total or None,
-            unit="B" if self._by_bytes else "img",
-            unit_scale=self._by_bytes,
-            dynamic_ncols=True,
-            mininterval=0.2,
-            file=sys.stderr,
-        )
+        rank = current_rank()
+        name = f"rawsynth generate, rank {rank.number}" if rank.several else "rawsynth generate"
+        self._meter = Meter("B" if self._by_bytes else "image", total or None, name=name)
 
     def progress(self, shard: Shard, progress: Progress) -> None:
-        """Move the bar."""
-        assert self._bar is not None
+        """Move the meter."""
+        assert self._meter is not None
         counts, elapsed = self._counts, time.perf_counter() - self._started
         self._name_losses(progress.errors)
         counts["images"] += progress.sources
@@ -79,28 +75,28 @@ class Bar(Messages):
         counts["left out"] += progress.skipped
         counts["bytes"] += progress.bytes_written
         rates = {"img/s": f"{counts['images'] / elapsed:.1f}", "MB/s": f"{counts['bytes'] / 1e6 / elapsed:.0f}"}
-        self._bar.set_postfix({**rates, "lost": counts["lost"], "left out": counts["left out"]}, refresh=False)
+        images = {"images": counts["images"]} if self._by_bytes else {}
+        self._meter.note(**images, **rates, **{name: counts[name] for name in ("lost", "left out")})
         if not self._by_bytes:
-            self._bar.update(progress.sources)
+            self._meter.advance(progress.sources)
 
     def _name_losses(self, errors: Sequence[Mapping[str, str]]) -> None:
-        """Say of the first lost images why, so that nobody has to open a record for it."""
-        shown = max(0, _NAMED_LOSSES - self._named)
-        for error in errors[:shown]:
-            self.tell(f"lost {error['key']}: {error['cause']}")
-        self._named += len(errors)
-        if shown and self._named > _NAMED_LOSSES:
-            self.tell("further losses are in the records and in --json-log")
+        """Say of the first image that is lost for a cause which; the end says how many there were."""
+        for error in errors:
+            kind = kind_of(error["cause"])
+            if kind not in self._named and len(self._named) < _NAMED_KINDS:
+                self._named.add(kind)
+                self.tell(f"lost {error['key']}: {error['cause']}")
 
     def shard_done(self, shard: Shard, record: ShardRecord) -> None:
         """Account for the shard's bytes."""
-        if self._bar is not None and self._by_bytes:
-            self._bar.update(shard.size)
+        if self._meter is not None and self._by_bytes:
+            self._meter.advance(shard.size)
 
     def close(self) -> None:
-        """Leave the bar as it stands."""
-        if self._bar is not None:
-            self._bar.close()
+        """Leave the meter as it stands."""
+        if self._meter is not None:
+            self._meter.close()
 
 
 class JsonLog(Observer):
@@ -123,7 +119,8 @@ class JsonLog(Observer):
 
     def progress(self, shard: Shard, progress: Progress) -> None:
         """Log a batch, and each image that was lost."""
-        counts = {name: value for name, value in vars(progress).items() if name != "errors"}
+        counts = {"sources": progress.sources, "samples": progress.samples, "lost": progress.lost}
+        counts |= {"left_out": progress.skipped, "bytes": progress.bytes_written}
         for error in progress.errors:
             self._log("lost", shard=shard.name, **error)
         self._log("progress", shard=shard.name, **counts)
@@ -144,24 +141,3 @@ class JsonLog(Observer):
     def end(self, summary: Summary) -> None:
         """Log what came of it."""
         self._log("summary", **summary.to_json())
-
-
-def summarize(summary: Summary) -> str:
-    """Say in words what came of a run."""
-    if summary.planned_only:
-        return f"{summary.output}: {summary.done} of {summary.shards} planned shards are done; nothing was made"
-    lines = [
-        f"{summary.output}: {summary.samples} samples from {summary.sources} images in {summary.done} of "
-        f"{summary.shards} shards, {summary.bytes / 1e6:.1f} MB"
-    ]
-    if summary.skipped_shards:
-        lines.append(f"{summary.skipped_shards} shards were already done")
-    if summary.left_out:
-        lines.append(f"{summary.left_out} images left out by filters (see skips in records/)")
-    if summary.lost:
-        lines.append(f"{summary.lost} images lost (see errors in records/); --retry-errors takes them up again")
-    if summary.failed:
-        lines.append(f"{len(summary.failed)} shards failed; run the same command again: {', '.join(summary.failed)}")
-    if not summary.samples and not summary.failed:
-        lines.append("nothing was written: every image was lost or left out")
-    return "\n".join(lines)

@@ -17,7 +17,7 @@ from rawsynth.corpus.noise_check import check_noise, ratio_of
 from rawsynth.corpus.part import open_sparsely, walk_samples
 from rawsynth.corpus.picking import Damaged, pick_keys
 from rawsynth.corpus.status import status
-from rawsynth.errors import CorpusError, UsageError
+from rawsynth.errors import CorpusError, SampleError, UsageError
 from rawsynth.methods import style_file, weights
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.own_files import DATASET_FILE
@@ -76,7 +76,10 @@ def inspect_sample(corpus: str, key: str) -> Facts:
     (picked,) = pick_keys(corpus, [key])
     if isinstance(picked, Damaged):
         raise CorpusError(f"{corpus}: sample {key} is damaged: {picked.cause}. Run rawsynth verify {corpus}.")
-    pair = decode_pair(picked)
+    try:
+        pair = decode_pair(picked)
+    except SampleError as error:
+        raise CorpusError(f"{corpus}: sample {key} is damaged: {error}. Run rawsynth verify {corpus}.") from error
     meta = {name: value for name, value in pair.meta.items() if name not in ("key", "noisy", "noise_draws")}
     facts: Facts = {"name": key, "kind": "a sample of a corpus", "part": picked.part}
     facts["members"] = {name: len(content) for name, content in picked.members.items()}
@@ -103,8 +106,7 @@ def _planes(raw: RawImage) -> dict[str, str]:
 
 
 def _corpus(corpus: str) -> Facts:
-    dataset, found = Dataset.load(corpus), status(corpus)
-    assert dataset is not None
+    dataset, found = Dataset.of(corpus), status(corpus)
     config = dataset.config
     return {
         "name": corpus,

@@ -23,6 +23,7 @@ examples:
   rawsynth status corpus/
   rawsynth status s3://bucket/corpus --watch 30
   rawsynth status corpus/ --json
+  rawsynth status corpus/ --losses
 """
 _SHOWN = 5
 
@@ -30,7 +31,8 @@ _SHOWN = 5
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("corpus", help="folder or URL of the corpus")
-    parser.add_argument("--json", action="store_true", help="print a line of JSON with every failed and damaged shard")
+    parser.add_argument("--json", action="store_true", help="print JSON: all on one line; of --losses, a line an image")
+    parser.add_argument("--losses", action="store_true", help="name each lost image and its cause, one a line")
     parser.add_argument("--watch", type=float, metavar="SECONDS", help="look again and again until all shards are done")
 
 
@@ -41,6 +43,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.watch is not None and not args.watch > 0:
         raise UsageError(f"--watch takes seconds over 0; got {args.watch:g}.")
+    if args.losses:
+        if args.watch is not None:
+            raise UsageError("--losses looks once: leave out --watch.")
+        return _name_losses(args)
     reader = StatusReader(args.corpus)
     while True:
         found = reader.read()
@@ -52,8 +58,19 @@ def run(args: argparse.Namespace) -> int:
             print()
 
 
+def _name_losses(args: argparse.Namespace) -> int:
+    from rawsynth.cli.printable import printable
+    from rawsynth.corpus.losses import list_losses
+
+    for lost in list_losses(args.corpus):
+        print(json.dumps(lost) if args.json else printable(f"{lost['key']}: {' '.join(lost['cause'].split())}"))
+    return 0
+
+
 def describe(found: Status) -> str:
     """Say in words how a corpus stands."""
+    from rawsynth.cli.outcome import cause_lines
+
     stand = [
         (found.done, "done"),
         (len(found.failed), "failed"),
@@ -66,6 +83,7 @@ def describe(found: Status) -> str:
         f"{found.corpus}: {_percent(found)} of {found.shards:,} shards: {named}",
         f"  {found.samples:,} samples from {found.sources:,} images, {found.bytes / 1e6:,.1f} MB; "
         f"{found.lost:,} images lost, {found.left_out:,} left out",
+        *(f"  {line}" for line in cause_lines(found.lost_causes)),
         *_pace_lines(found),
     ]
     for name, host in found.hosts.items():

@@ -35,12 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="TABLE.KEY=VALUE", help="an option that wins over the file's"
     )
     parser.add_argument("--overwrite", action="store_true", help="remove another training from the output first")
-    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--show", action="store_true", help="print a packaged configuration, and stop")
 
 
 def run(args: argparse.Namespace) -> int:
     """Train."""
+    import warnings
+
     from rawsynth.registry import pick
     from rawsynth.training.config import packaged_configs
     from rawsynth.training.scene_config import SceneTrainConfig, load_config
@@ -52,6 +54,8 @@ def run(args: argparse.Namespace) -> int:
     if args.output is not None:
         overrides["output"] = args.output
     config = load_config(args.config, overrides)
+    # On few cores PyTorch advises fewer workers than the configuration states, which is no news to who states them.
+    warnings.filterwarnings("ignore", "This DataLoader will create")
     from rawsynth.cli.main import EXIT_INTERRUPTED
 
     if isinstance(config, SceneTrainConfig):

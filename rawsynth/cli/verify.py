@@ -6,7 +6,8 @@ Exit code 1 and one line a problem if anything is wrong.
 from __future__ import annotations
 
 import argparse
-import sys
+import json
+from dataclasses import asdict
 
 DESCRIPTION = """\
 Read a whole corpus and check counts, checksums, end-of-archive marks and that every sample is complete; an index too,
@@ -16,6 +17,7 @@ Exit code 0 if it is sound, 1 with one line a problem if not.
 examples:
   rawsynth verify corpus/
   rawsynth verify s3://bucket/corpus --threads 32
+  rawsynth verify corpus/ --json
 """
 
 
@@ -23,20 +25,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("corpus", help="folder or URL of the corpus")
     parser.add_argument("--threads", type=int, metavar="N", help="parts checked at a time; the cores if not given")
+    parser.add_argument("--json", action="store_true", help="print a line of JSON: counts, and all problems")
     parser.add_argument("--quiet", action="store_true", help="print problems only")
 
 
 def run(args: argparse.Namespace) -> int:
     """Verify the corpus."""
-    from tqdm import tqdm
-
     from rawsynth.corpus.verify import verify
     from rawsynth.errors import UsageError
+    from rawsynth.meter import Meter
 
     if args.threads is not None and args.threads < 1:
         raise UsageError(f"--threads is 1 or more; got {args.threads}.")
-    with tqdm(unit="part", disable=args.quiet or not sys.stderr.isatty(), file=sys.stderr) as bar:
-        report = verify(args.corpus, lambda part: bar.update() and None, threads=args.threads)
+    with Meter("part", name="rawsynth verify", shown=not args.quiet) as meter:
+        report = verify(args.corpus, lambda part: meter.advance(), threads=args.threads)
+    if args.json:
+        print(json.dumps({"ok": report.ok, **asdict(report)}))
+        return 0 if report.ok else 1
     for problem in report.problems:
         print(f"{args.corpus}: {problem}")
     if report.ok and not args.quiet:

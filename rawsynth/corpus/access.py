@@ -19,7 +19,6 @@ from rawsynth.corpus.records import list_records, read_record
 from rawsynth.errors import CorpusError, UnknownKeyError, UsageError
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.linear_target import LINEAR_MEMBER
-from rawsynth.pipeline.own_files import DATASET_FILE
 from rawsynth.pipeline.record import ShardRecord
 
 _AGAIN = "#"
@@ -63,9 +62,7 @@ class CorpusIndex(Mapping[str, dict[str, Any]]):
             CorpusError: there is no corpus or no index, the index is damaged, or the corpus has changed since.
             InputAccessError: the store cannot be reached.
         """
-        dataset = Dataset.load(corpus)
-        if dataset is None:
-            raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}.")
+        dataset = Dataset.of(corpus)
         try:
             file = IndexFile(index or storage.join(corpus, INDEX_FILE))
         except CorpusError as error:

@@ -19,7 +19,7 @@ from rawsynth.corpus.reading import SampleMeta
 from rawsynth.errors import CorpusError, InputAccessError, OutputError, SampleError, UsageError
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.flow import ordered_map
-from rawsynth.pipeline.own_files import DATASET_FILE, check_apart
+from rawsynth.pipeline.own_files import check_apart
 from rawsynth.pipeline.record import ShardRecord
 from rawsynth.pipeline.stated import check_inside
 from rawsynth.raw.codecs import decode_dn
@@ -96,9 +96,7 @@ def export(
     pick(EXPORT_FORMATS, format, "export format")
     for name in which:
         pick({known: known for known in EXPORTED}, name, "image to export")
-    dataset = Dataset.load(corpus)
-    if dataset is None:
-        raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}.")
+    dataset = Dataset.of(corpus)
     if dataset.config.write.clean_only and "noisy" in which:
         raise UsageError(f"{corpus} holds clean RAW only (--clean-only); export that: --which clean.")
     check_apart(corpus, output)

@@ -14,7 +14,7 @@ from rawsynth.corpus.records import list_records, read_many, read_record
 from rawsynth.errors import CorpusError
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.flow import ordered_map
-from rawsynth.pipeline.own_files import DATASET_FILE, INDEX_FILES
+from rawsynth.pipeline.own_files import INDEX_FILES
 from rawsynth.pipeline.record import ShardRecord
 
 INDEX_FILE = INDEX_FILES[0]
@@ -93,9 +93,7 @@ def write_index(
         UsageError: the format needs a package that is not installed.
         InputAccessError, OutputError: the corpus cannot be read, or the index cannot be written.
     """
-    dataset = Dataset.load(corpus)
-    if dataset is None:
-        raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}.")
+    dataset = Dataset.of(corpus)
     if format is None:
         format = "parquet" if output is not None and output.endswith(".parquet") else "jsonl"
     url = output or storage.join(corpus, f"index.{format}")

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rawsynth import storage
+from rawsynth.corpus.causes import Causes, causes_of
 from rawsynth.corpus.pace import Pace, Span, measure_pace
 from rawsynth.corpus.records import list_failures, list_records, read_failure, read_many, read_record
 from rawsynth.errors import CorpusError
 from rawsynth.pipeline.dataset import Dataset
-from rawsynth.pipeline.own_files import DATASET_FILE
 from rawsynth.pipeline.shards import Shard
 
 
@@ -52,6 +52,7 @@ class Status:
         other_configuration: shards whose record is of another configuration.
         missing: shards of which nothing is known yet: waiting, or being made.
         sources, samples, lost, left_out, bytes: of the shards that are done.
+        lost_causes, left_out_causes: why, by kind.
         pace: over the shards that were finished last; ``None`` without any.
         idle: nothing was finished for long; no run seems to be going on.
         eta_seconds: until all is done at this pace; ``None`` if that cannot be said.
@@ -71,6 +72,8 @@ class Status:
     lost: int = 0
     left_out: int = 0
     bytes: int = 0
+    lost_causes: Causes = field(default_factory=Causes)
+    left_out_causes: Causes = field(default_factory=Causes)
     pace: Pace | None = None
     idle: bool = False
     eta_seconds: float | None = None
@@ -88,7 +91,8 @@ class Status:
 
     def to_json(self) -> dict[str, Any]:
         """Return all fields, JSON-ready."""
-        return {**asdict(self), "complete": self.complete}
+        causes = {name: getattr(self, name).to_json() for name in ("lost_causes", "left_out_causes")}
+        return {**asdict(self), **causes, "complete": self.complete}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ class _Facts:
 
     config_digest: str
     counts: tuple[int, int, int, int, int]
+    lost_causes: Causes
+    left_out_causes: Causes
     host: str
     started: float
     seconds: float
@@ -112,9 +118,7 @@ class StatusReader:
     def read(self, now: float | None = None) -> Status:
         """Look at the corpus once; see :func:`status`."""
         storage.resolve(self.corpus)[0].invalidate_cache()
-        dataset = Dataset.load(self.corpus)
-        if dataset is None:
-            raise CorpusError(f"no corpus at {self.corpus}: there is no {DATASET_FILE}.")
+        dataset = Dataset.of(self.corpus)
         digest = dataset.digest
         facts, damaged = self._facts(dataset)
         done = {name: fact for name, fact in facts.items() if fact.config_digest == digest}
@@ -147,7 +151,9 @@ class StatusReader:
             size = sum(part.bytes for part in record.parts)
             counts = (record.sources, record.samples, record.lost, record.skipped, size)
             host, started, seconds = (record.run.get(key) for key in ("host", "started", "seconds"))
-            fact = _Facts(record.config_digest, counts, str(host or "?"), float(started or 0), float(seconds or 0))
+            causes = causes_of(record.errors), causes_of(record.skips)
+            span = float(started or 0), float(seconds or 0)
+            fact = _Facts(record.config_digest, counts, *causes, str(host or "?"), *span)
             if version is not None:
                 self._known[name] = version, fact
             return fact
@@ -194,6 +200,8 @@ def _with_counts(found: Status, dataset: Dataset, done: dict[str, _Facts]) -> St
         sums.update(dict(zip(("sources", "samples", "lost", "left_out", "bytes"), fact.counts, strict=True)))
         span = Span(fact.started, fact.seconds, fact.counts[1], fact.counts[4], work[name])
         spans.append(span)
+        found.lost_causes.merge(fact.lost_causes)
+        found.left_out_causes.merge(fact.left_out_causes)
         host = hosts.setdefault(fact.host, HostShare())
         host.shards += 1
         host.samples += span.samples

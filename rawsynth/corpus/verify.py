@@ -57,9 +57,7 @@ def verify(
     Returns:
         Counts, and one line a problem, naming the part and the sample, in an order that threads do not change.
     """
-    dataset = Dataset.load(corpus)
-    if dataset is None:
-        raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}.")
+    dataset = Dataset.of(corpus)
     report = Report(shards=len(dataset.shards))
     files = [path for path, _ in storage.walk_files(corpus)]
     report.problems += filter(None, [altered_text(storage.join(corpus, DATASET_FILE))])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+from rawsynth.corpus.causes import Causes
 from rawsynth.pipeline.record import ShardFailure, ShardRecord
 
 
@@ -18,6 +19,7 @@ class Summary:
         skipped_shards: done by earlier runs.
         failed: cause of each shard that could not be made.
         sources, samples, lost, left_out, bytes: over the shards that are done.
+        lost_causes, left_out_causes: why, by kind.
         seconds: that this run took.
         stages: thread-seconds that this run's shards spent in each stage.
         over_max_errors: stopped because too many images were lost.
@@ -34,6 +36,8 @@ class Summary:
     lost: int = 0
     left_out: int = 0
     bytes: int = 0
+    lost_causes: Causes = field(default_factory=Causes)
+    left_out_causes: Causes = field(default_factory=Causes)
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
     over_max_errors: bool = False
@@ -47,6 +51,8 @@ class Summary:
         self.lost += record.lost
         self.left_out += record.skipped
         self.bytes += sum(part.bytes for part in record.parts)
+        self.lost_causes.add(record.errors)
+        self.left_out_causes.add(record.skips)
 
     def add_skipped(self, record: ShardRecord) -> None:
         """Count a shard that an earlier run finished."""
@@ -72,4 +78,5 @@ class Summary:
 
     def to_json(self) -> dict[str, Any]:
         """Return it JSON-ready, with the exit code."""
-        return {**asdict(self), "exit_code": self.exit_code}
+        told = {name: value.to_json() if isinstance(value, Causes) else value for name, value in vars(self).items()}
+        return {**told, "exit_code": self.exit_code}

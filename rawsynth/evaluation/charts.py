@@ -191,6 +191,15 @@ def spectrum_chart(series: Sequence[Series], *, x_label: str, y_label: str, leve
     return line_chart(series, x_label=x_label, y_label=y_label, log_y=True, level=level)
 
 
+def check_drawable() -> None:
+    """Find out whether charts can be drawn here, before what they shall show takes its time.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    _figure()
+
+
 def _figure(height: float = _HEIGHT_INCHES) -> Figure:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rawsynth import storage
-from rawsynth.errors import SampleError, UsageError
+from rawsynth.errors import InputAccessError, SampleError, UsageError
 from rawsynth.raw.cfa import check_cfa, plane_names
 from rawsynth.raw.frames import FRAME_SUFFIXES, Frame, read_frame
 
+_WILDCARDS = "*?["
 FEWEST_FRAMES = 4
 """Two halves of two frames each are the least that a real/real null can be made of."""
 
@@ -84,9 +85,11 @@ def read_stack(
 
     Raises:
         SampleError: too few frames, or frames that are not of one scene at one setting; says what to capture instead.
-        InputAccessError: they cannot be reached.
+        InputAccessError: they are not there, or cannot be reached.
     """
     urls = frame_urls(source)[:limit]
+    if not urls and not storage.exists(source) and not any(sign in source for sign in _WILDCARDS):
+        raise InputAccessError(f"cannot read {source}: no such file or folder.")
     if len(urls) < FEWEST_FRAMES:
         raise SampleError(
             f"{source}: {len(urls)} frames; at least {FEWEST_FRAMES} are needed, 16 or more tell much more. Capture a "
@@ -97,7 +100,7 @@ def read_stack(
 
 def frame_urls(source: str) -> list[str]:
     """List the frames of a folder (hidden files and subfolders aside) or those that match a pattern, by name."""
-    if any(sign in source for sign in "*?["):
+    if any(sign in source for sign in _WILDCARDS):
         urls = storage.glob(source)
     elif storage.is_folder(source):
         urls = [storage.join(source, name) for name, _ in storage.walk_files(source) if "/" not in name]

@@ -25,7 +25,7 @@ from typing import Any
 from braceexpand import braceexpand
 
 from rawsynth import storage
-from rawsynth.errors import SampleError, UsageError
+from rawsynth.errors import InputAccessError, SampleError, UsageError
 from rawsynth.raw.cfa import check_cfa
 from rawsynth.raw.frames import FRAME_SUFFIXES, Frame, decode_frame
 
@@ -90,6 +90,8 @@ def _matches(pattern: str) -> list[str]:
     if any(sign in pattern for sign in "*?["):
         return [match for match in storage.glob(pattern) if not storage.is_folder(match)]
     if not storage.is_folder(pattern):
+        if not storage.exists(pattern):
+            raise InputAccessError(f"dark frames {pattern}: no such file or folder.")
         return [pattern]
     paths = [path for path, _ in storage.walk_files(pattern)]
     return [storage.join(pattern, path) for path in paths if not any(p.startswith(".") for p in path.split("/"))]
@@ -164,7 +166,8 @@ def _tar_members(url: str) -> Iterator[tuple[str, bytes]]:
         except _ARCHIVE_FAULTS as error:
             if stream.failure is not None:
                 raise stream.failure from error
-            raise UsageError(f"dark frames {url}: tar damaged or cut short: {error}. Copy it again.") from error
+            cause = " ".join(str(error).split())
+            raise UsageError(f"dark frames {url}: tar damaged or cut short: {cause}. Copy it again.") from error
 
 
 def _parsed(data: bytes, where: str) -> dict[str, Any]:
@@ -181,7 +184,7 @@ def _frame(entry: _Entry, path: str) -> Frame:
     try:
         frame = decode_frame(entry.data, entry.name)
     except SampleError as error:
-        raise UsageError(f"dark frames: {error} Replace the file or take it out.") from error
+        raise UsageError(f"dark frames: {str(error).rstrip('.')}. Replace the file or take it out.") from error
     stated = {key: entry.stated[key] for key in ("iso", "black_level", "white_level") if key in entry.stated}
     for key, value in stated.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**20:

@@ -87,4 +87,7 @@ LAYOUTS: Mapping[str, Callable[[str], PairSet]] = {
     "aim22_s7_sensor": partial(Aim22Pairs, phone="s7", levels="sensor"),
     "aim22_p20_sensor": partial(Aim22Pairs, phone="p20", levels="sensor"),
 }
-_KNOWN = f"Known layouts: {', '.join(LAYOUTS)}."
+_KNOWN = (
+    f"Known layouts: {', '.join(LAYOUTS)}. `rawsynth pairs` makes pairs of camera RAW files, `rawsynth generate "
+    "--srgb` of photographs."
+)

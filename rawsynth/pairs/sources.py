@@ -78,7 +78,9 @@ def find_sources(location: str) -> list[RawSource]:
         raise UsageError(f"there is no {location}: give a folder with camera RAW files, a pattern, or one RAW file.")
     if not found:
         shown = ", ".join(f".{suffix}" for suffix in ("dng", "cr2", "cr3", "nef", "arw", "raf", "orf", "rw2"))
-        raise UsageError(f"no camera RAW files in {location} ({len(names)} files looked at): wanted {shown}, ...")
+        alone = storage.exists(location) and not storage.is_folder(location)
+        what = f"{location} is no camera RAW file" if alone else f"no camera RAW files among {len(names)} in {location}"
+        raise UsageError(f"{what}: wanted {shown}, ...")
     return found
 
 

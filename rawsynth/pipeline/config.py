@@ -206,8 +206,8 @@ class RunConfig(Section):
     )
     overwrite: bool = Field(default=False, description="delete a corpus of another configuration first")
     dry_run: bool = Field(default=False, description="say what would be written, and stop")
-    quiet: bool = Field(default=False, description="no progress bar")
-    json_log: bool = Field(default=False, description="one JSON object a line on standard error, instead of the bar")
+    quiet: bool = Field(default=False, description="no progress")
+    json_log: bool = Field(default=False, description="one JSON object a line on standard error, instead of progress")
 
 
 class GenerateConfig(Section):

@@ -19,6 +19,12 @@ from rawsynth.pipeline.synthesize import noise_policy
 from rawsynth.storage.sealed import read_sealed, write_sealed
 
 
+_RESTORE = (
+    "Copy it back from a backup, or make the corpus anew in another folder; its tars can still be read by themselves "
+    "('CORPUS/*.tar')."
+)
+
+
 @dataclass(frozen=True)
 class Dataset:
     """Plan of a corpus.
@@ -72,9 +78,12 @@ class Dataset:
         url = storage.join(corpus, DATASET_FILE)
         if not storage.exists(url):
             return None
-        body = read_sealed(url)
+        body = read_sealed(url, _RESTORE)
         if body.get("format") != FORMAT_VERSION:
-            raise CorpusError(f"{url} has format {body.get('format')}; this rawsynth reads {FORMAT_VERSION}.")
+            raise CorpusError(
+                f"{url} has format {body.get('format')}; this rawsynth reads {FORMAT_VERSION}. A version that wrote it "
+                "reads it: pip install --upgrade rawsynth."
+            )
         try:
             config = build_config({**body["config"], "input": body["input"], "output": corpus})
             root, base = body["root"], body["base"]
@@ -85,7 +94,22 @@ class Dataset:
             plan = {"config": config, "fields": body["byte_fields"], "place": body["place"], "root": root, "base": base}
             return stated(cls, {**plan, "shards": shards, "environment": body["environment"]})
         except (LookupError, TypeError, AttributeError, UsageError) as error:
-            raise CorpusError(f"{url} is not a corpus plan: {error}.") from error
+            raise CorpusError(f"{url} is not a corpus plan: {error}. {_RESTORE}") from error
+
+    @classmethod
+    def of(cls, corpus: str) -> Dataset:
+        """Read the plan of a corpus that must be there.
+
+        Raises:
+            CorpusError: there is none, or as :meth:`load`.
+        """
+        found = cls.load(corpus)
+        if found is None:
+            lacks = DATASET_FILE if storage.exists(corpus) else f"{DATASET_FILE}, nor such a folder"
+            raise CorpusError(
+                f"no corpus at {corpus}: there is no {lacks}. Give the folder or URL that `rawsynth generate` wrote."
+            )
+        return found
 
 
 def open_dataset(config: GenerateConfig, tell: Callable[[str], None]) -> Dataset:

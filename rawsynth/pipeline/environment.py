@@ -59,7 +59,10 @@ def check_device(device: str) -> torch.device:
         raise UsageError(f"unknown device {device!r}; choose from: auto, cpu, cuda, cuda:N.")
     gpus = torch.cuda.device_count()
     if device != "cpu" and int(device.partition(":")[2] or 0) >= gpus:
-        raise UsageError(f"device {device!r} is not available: torch sees {gpus} GPUs; use --device cpu.")
+        raise UsageError(
+            f"device {device!r} is not available: torch sees {gpus} GPUs. `rawsynth doctor` says why; --device cpu does"
+            " without."
+        )
     return torch.device(device)
 
 

@@ -24,6 +24,9 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from rawsynth.errors import SampleError
 
+# What an image is recorded as that another installation could read.
+HEIC_MISSING = "HEIC: install pillow-heif"
+
 Reader = Callable[[io.BytesIO], ImageFile.ImageFile]
 
 
@@ -32,7 +35,7 @@ def open_heic(file: io.BytesIO) -> ImageFile.ImageFile:
     try:
         plugin = importlib.import_module("pillow_heif")
     except ImportError as missing:
-        raise SampleError("HEIC: install pillow-heif (`pip install pillow-heif`) or convert it to JPEG") from missing
+        raise SampleError(f"{HEIC_MISSING} (`pip install pillow-heif`) or convert it to JPEG") from missing
     plugin.register_heif_opener()
     return Image.open(file, formats=("HEIF",))
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from rawsynth import seeding
 from rawsynth.cameras import CameraProfile, load_camera
 from rawsynth.cameras.choosing import RANDOM_CAMERA, random_cameras
-from rawsynth.errors import UsageError
+from rawsynth.errors import InputAccessError, UsageError
 from rawsynth.pipeline.batching import batch_size
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.device_memory import BatchFitter
@@ -207,17 +207,20 @@ def make_transforms(config: GenerateConfig) -> tuple[ReverseISP, AddNoise]:
 def make_noise(config: GenerateConfig) -> AddNoise:
     """Build the noise that a configuration names; raises as :func:`make_transforms`."""
     noise = config.noise
-    add_noise = AddNoise(
-        noise.noise,
-        camera=_noise_camera(config),
-        iso=noise.iso,
-        iso_law=noise.iso_law,
-        extrapolate=noise.extrapolate,
-        shot=noise.shot,
-        read=noise.read,
-        dark_frames=noise.dark_frames,
-        seed=config.seed,
-    )
+    try:
+        add_noise = AddNoise(
+            noise.noise,
+            camera=_noise_camera(config),
+            iso=noise.iso,
+            iso_law=noise.iso_law,
+            extrapolate=noise.extrapolate,
+            shot=noise.shot,
+            read=noise.read,
+            dark_frames=noise.dark_frames,
+            seed=config.seed,
+        )
+    except InputAccessError as error:
+        raise UsageError(str(error)) from error
     crop, room = config.image.crop, add_noise.model.largest
     if crop is not None and room is not None and (crop[0] > room[0] or crop[1] > room[1]):
         raise UsageError(

@@ -17,8 +17,8 @@ def write_sealed(url: str, data: Mapping[str, Any]) -> None:
     write_atomic(url, (json.dumps({**data, "seal": _seal(data)}, indent=1) + "\n").encode())
 
 
-def read_sealed(url: str) -> dict[str, Any]:
-    """Read what :func:`write_sealed` wrote.
+def read_sealed(url: str, advice: str = "Delete it to make the shard again.") -> dict[str, Any]:
+    """Read what :func:`write_sealed` wrote; ``advice`` is what to do where it is damaged.
 
     Raises:
         CorpusError: it is not JSON, or its checksum does not fit.
@@ -27,9 +27,9 @@ def read_sealed(url: str) -> dict[str, Any]:
         data = json.loads(read_bytes(url).decode())
         seal = data.pop("seal")
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
-        raise CorpusError(f"{url} is damaged: {error}. Delete it to make the shard again.") from error
+        raise CorpusError(f"{url} is damaged: {error}. {advice}") from error
     if seal != _seal(data):
-        raise CorpusError(f"{url} is damaged: it does not fit its own checksum. Delete it to make the shard again.")
+        raise CorpusError(f"{url} is damaged: it does not fit its own checksum. {advice}")
     return dict(data)
 
 

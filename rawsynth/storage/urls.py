@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from typing import Any
 
@@ -9,6 +10,9 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from rawsynth.errors import UsageError
+
+# Drivers that come with an extra of this package; fsspec names those of others.
+_EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
 
 
 def resolve(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
@@ -24,12 +28,30 @@ def resolve(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         except TypeError:
             # A driver that does not know the option.
             fs, path = fsspec.core.url_to_fs(name)
-    except (ValueError, ImportError) as error:
-        raise UsageError(f"{url}: {error}") from error
+    except ImportError as error:
+        raise UsageError(f"{url}: {_driver_missing(name, error)}") from error
+    except ValueError as error:
+        raise UsageError(f"{url}: {error}{_meant(name)}") from error
     if getattr(fs, "dircache", None):
         # A driver that knows the option and keeps listings all the same.
         fs.invalidate_cache()
     return fs, str(path)
+
+
+def _scheme(url: str) -> str:
+    return url.rpartition("::")[2].partition("://")[0]
+
+
+def _driver_missing(url: str, error: ImportError) -> str:
+    extra = _EXTRAS.get(_scheme(url))
+    return f"needs a driver: pip install 'rawsynth[{extra}]'." if extra else str(error)
+
+
+def _meant(url: str) -> str:
+    """Say which scheme may have been meant, where fsspec does not know the one that is there."""
+    scheme, known = _scheme(url), fsspec.available_protocols()
+    near = [] if scheme in known else difflib.get_close_matches(scheme, known, 1)
+    return f"; did you mean {near[0]}://?" if near else ""
 
 
 def _without_listings_cache(url: str) -> dict[str, Any]:

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from rawsynth import storage
 from rawsynth.errors import CorpusError
+from rawsynth.meter import Meter, say
 
 CURVE_FILE = "metrics.jsonl"
 
@@ -23,7 +23,7 @@ class Journal:
     Args:
         output: folder or URL.
         start: the step that the run begins or goes on with; later rows of an interrupted run are dropped.
-        quiet: no progress bar.
+        quiet: no progress on standard error.
         total: steps of the whole training.
         board: also write TensorBoard's events, where it is installed and the output is a local folder.
 
@@ -34,7 +34,8 @@ class Journal:
     def __init__(self, output: str, *, start: int, total: int, quiet: bool, board: bool = True) -> None:
         self.url = storage.join(output, CURVE_FILE)
         self.rows = [row for row in read_curve(output) if row["step"] <= start]
-        self._bar = tqdm(total=total, initial=start, unit="step", disable=True if quiet else None, dynamic_ncols=True)
+        self._quiet, self._told, self._at = quiet, set[str](), start
+        self._meter = Meter("step", total, name="rawsynth train", done=start, shown=not quiet)
         self._board = _board(output, start) if board else None
 
     def add(self, step: int, values: Mapping[str, Any], *, kind: str = "train") -> None:
@@ -46,10 +47,11 @@ class Journal:
                     self._board.add_scalar(f"{kind}/{name}", value, step)
 
     def advance(self, step: int, shown: Mapping[str, str]) -> None:
-        """Move the progress bar."""
+        """Say how many steps are finished, and figures beside it."""
         if shown:
-            self._bar.set_postfix(shown, refresh=False)
-        self._bar.update(step - self._bar.n)
+            self._meter.note(**shown)
+        self._meter.advance(step - self._at)
+        self._at = step
 
     def picture(self, step: int, name: str, pixels: NDArray[np.uint8]) -> None:
         """Show ``(H, W, 3)`` uint8 in TensorBoard."""
@@ -57,9 +59,10 @@ class Journal:
             self._board.add_image(name, pixels, step, dataformats="HWC")
 
     def tell(self, message: str) -> None:
-        """Say something without breaking the bar."""
-        if not self._bar.disable:
-            self._bar.write(message)
+        """Say something once: the same pair is lost in every round over the pairs."""
+        if not self._quiet and message not in self._told:
+            self._told.add(message)
+            say(f"rawsynth train: {message}")
 
     def save(self) -> None:
         """Write the curve."""
@@ -69,8 +72,8 @@ class Journal:
             self._board.flush()
 
     def close(self) -> None:
-        """End bar and board."""
-        self._bar.close()
+        """End meter and board."""
+        self._meter.close()
         if self._board is not None:
             self._board.close()
 

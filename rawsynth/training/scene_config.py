@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
+from rawsynth.errors import UsageError
 from rawsynth.pipeline.sections import Section, validated
 from rawsynth.training.config import Decay, Rate, TrainConfig, UpdatesConfig, WatchConfig, read_config
 
@@ -125,6 +126,9 @@ def load_config(source: str, overrides: dict[str, str] | None = None) -> TrainCo
     """
     values = read_config(source, overrides)
     model = values.get("model")
-    if isinstance(model, dict) and model.get("method") == METHOD:
-        return validated(SceneTrainConfig, values)
-    return validated(TrainConfig, values)
+    try:
+        if isinstance(model, dict) and model.get("method") == METHOD:
+            return validated(SceneTrainConfig, values)
+        return validated(TrainConfig, values)
+    except UsageError as error:
+        raise UsageError(f"config file {source}: {error}") from error

@@ -43,4 +43,4 @@ def test_without_the_photographs_the_extra_is_named(
 def test_an_output_that_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     done = cli("demo", "--output", tmp_path / "file/demo")
-    assert done.code == 2 and "file/demo" in done.err
+    assert done.code == 1 and "file/demo" in done.err

@@ -23,7 +23,7 @@ def test_in_words(cli: Cli, tmp_path: Path) -> None:
 
 def test_as_json(cli: Cli) -> None:
     found = json.loads(cli("doctor", "--seconds", "0", "--json").out)
-    assert found["fine"] is True and found["findings"][0]["name"] == "python"
+    assert found["fine"] is True and found["findings"][0]["name"] == "rawsynth"
 
 
 def test_what_is_broken_comes_last_and_decides_the_exit_code(cli: Cli, tmp_path: Path) -> None:

@@ -27,16 +27,16 @@ def test_a_corpus_with_one_command(cli: Cli, photos: Path, tmp_path: Path) -> No
     done = cli("generate", photos, tmp_path / "corpus", "--crop", "16", "--crops", "2", "--seed", "3")
     assert done.code == 0
     assert "10 samples from 5 images in 1 of 1 shards" in done.out
-    assert "5/5" in done.err and "img/s" in done.err
+    assert "5 of 5 images (100%)" in done.err and "img/s" in done.err
     assert len(list(rawsynth.open_corpus(str(tmp_path / "corpus")))) == 10
     again = cli("generate", photos, tmp_path / "corpus", "--crop", "16", "--crops", "2", "--seed", "3")
     assert again.code == 0 and "1 shards were already done" in again.out
 
 
-def test_tars_move_the_bar_by_bytes(cli: Cli, photo_tar: Callable[..., Path], tmp_path: Path) -> None:
+def test_tars_move_the_meter_by_bytes(cli: Cli, photo_tar: Callable[..., Path], tmp_path: Path) -> None:
     photo_tar(tmp_path / "in/a.tar")
     done = cli("generate", tmp_path / "in", tmp_path / "corpus")
-    assert done.code == 0 and "100%" in done.err and "B/s" in done.err
+    assert done.code == 0 and re.search(r"0\.0 of 0\.0 MB \(100%\).*images 3", done.err)
 
 
 def test_a_toml_file_equals_the_flags(
@@ -275,10 +275,9 @@ def test_whoever_stops_listening_is_no_crash(photos: Path, tmp_path: Path) -> No
     assert (tmp_path / "corpus/records/images-00000.json").exists()
 
 
-def test_lost_images_are_named_with_their_causes(cli: Cli, photos: Path, tmp_path: Path) -> None:
+def test_the_first_image_lost_for_a_cause_is_named_at_once(cli: Cli, photos: Path, tmp_path: Path) -> None:
     for index in range(7):
         (photos / f"no{index}.jpg").write_bytes(b"this is not a picture")
     done = cli("generate", photos, tmp_path / "corpus", "--method", "unprocess")
     assert done.code == 0
-    assert done.err.count(": not an image") == 5 and "lost no0-jpg: not an image" in done.err
-    assert done.err.count("further losses") == 1
+    assert done.err.count(": not an image") == 1 and "lost no0-jpg: not an image" in done.err

@@ -6,6 +6,7 @@ import argparse
 import re
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -64,3 +65,44 @@ def test_no_argument_shows_the_help(cli: Cli) -> None:
 def test_a_misspelt_option_is_told_what_was_meant(cli: Cli, arguments: tuple[str, ...], meant: str) -> None:
     done = cli(*arguments)
     assert done.code == 2 and f"did you mean {meant}?" in done.err and f"rawsynth {arguments[0]} --help" in done.err
+
+
+MISSPELT = [
+    (("generat", "photos/", "corpus/"), "no verb 'generat'; did you mean generate?"),
+    (("fit_style",), "did you mean fit-style?"),
+    (("xyzzy",), "no verb 'xyzzy'. `rawsynth --help` lists all."),
+    (("generate", "a", "b", "--method", "unproces"), "did you mean 'unprocess'?"),
+    (("generate", "a", "b", "--noise", "poison_gaussian"), "did you mean 'poisson_gaussian'?"),
+    (("generate", "a", "b", "--camera", "Sony ILC-7SM2"), "did you mean 'Sony ILCE-7SM2'?"),
+    (("cameras", "sony ilce-7sm9"), "Near: Sony ILCE-7S, Sony ILCE-7SM2, Sony ILCE-7SM3."),
+    (("generate", "htps://host/a", "b"), "did you mean https://?"),
+    (("train", "own_camra"), "did you mean 'own_camera'?"),
+    (("train", "own_camera", "--set", "data.trian=x"), "data.trian: no such option; did you mean train?"),
+    (("generate", "a", "b", "--compile", "onn"), "choose from 'auto', 'on', 'off'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), MISSPELT)
+def test_a_misspelt_name_is_answered_with_the_nearest(
+    cli: Cli, arguments: tuple[str, ...], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = cli(*arguments)
+    assert done.code == 2 and said in done.err, done.err
+    assert len(done.err.splitlines()) == 1 and done.err.startswith("rawsynth")
+
+
+@pytest.mark.parametrize("verb", ["", *VERBS])
+def test_help_fits_a_terminal(verb: str, cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its words do; examples stay whole, to be pasted."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = cli(*filter(None, (verb, "--help"))).out.splitlines()
+    examples = [line for line in lines if re.match(r"^  (rawsynth|torchrun|srun|duckdb|then) ", line)]
+    assert [line for line in lines if len(line) > 80 and line not in examples] == []
+    usage = next(number for number, line in enumerate(lines) if not line)
+    assert usage <= 5, "the usage leaves room for what matters"
+
+
+def test_the_top_of_the_help_begins_with_the_common_path(cli: Cli) -> None:
+    verbs = re.findall(r"^  ([a-z][a-z-]+)  ", cli("--help").out, re.MULTILINE)
+    assert verbs[:4] == ["demo", "generate", "status", "verify"] and set(verbs) == set(VERBS)

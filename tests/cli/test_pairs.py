@@ -37,7 +37,7 @@ def test_pairs_with_one_command(cli: Cli, shots: Path, tmp_path: Path) -> None:
         "1 files rejected, unusable RAW:",
     ]
     assert lines[4].startswith(f"  c.dng: {shots}/c.dng: LibRaw cannot read these 13 bytes") and len(lines) == 5
-    assert "3/3" in done.err and "pairs=24" in done.err and "rejected=2" in done.err
+    assert "3 of 3 files" in done.err and "pairs 24, rejected 2" in done.err
 
 
 def test_auto_takes_what_there_is(cli: Cli, shots: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """verify, the verb: one line a problem, and an exit code."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,16 @@ def test_quiet_prints_problems_only(cli: Cli, corpus: Path) -> None:
     (corpus / "images-00001-00.tar").unlink()
     done = cli("verify", corpus, "--quiet")
     assert done.code == 1 and len(done.out.splitlines()) == 1
+
+
+def test_as_json(cli: Cli, corpus: Path) -> None:
+    sound = cli("verify", corpus, "--json", "--quiet")
+    told = json.loads(sound.out)
+    assert sound.code == 0 and told["ok"] is True and (told["samples"], told["parts"], told["problems"]) == (5, 3, [])
+    (corpus / "images-00001-00.tar").unlink()
+    done = cli("verify", corpus, "--json")
+    told = json.loads(done.out)
+    assert done.code == 1 and told["ok"] is False and "images-00001-00.tar" in told["problems"][0]
 
 
 def flip(path: Path) -> None:

@@ -261,3 +261,17 @@ def test_a_training_that_overflows_in_float16_writes_json(train_config: MakeConf
     norms = [row["grad_norm"] for row in rows if row["kind"] == "train"]
     assert norms[0] is None
     assert all(np.isfinite(row["loss"]) for row in rows if row["kind"] == "train")
+
+
+def test_a_log_names_a_lost_pair_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    book = Journal(str(tmp_path), start=0, total=9, quiet=False)
+    for step in (1, 2, 3):
+        book.tell("lost p1: no RAW")
+        book.advance(step, {"loss": "0.5"})
+    book.close()
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.splitlines() == [
+        "rawsynth train: 0 of 9 steps",
+        "rawsynth train: lost p1: no RAW",
+        "rawsynth train: 3 of 9 steps (33%) in 0:00:00, 0:00:00 left, loss 0.5",
+    ]

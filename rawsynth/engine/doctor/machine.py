@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 
 from rawsynth.engine.doctor.findings import Finding
+from rawsynth.engine.doctor.gpus import gpus
 from rawsynth.engine.resources import WORKER_BYTES, available_cores, available_memory
 from rawsynth.pipeline.environment import can_compile
 
@@ -34,10 +35,17 @@ def machine() -> Iterator[Finding]:
             advice = f"a worker takes up to 2 GB: memory free now serves {memory // WORKER_BYTES} of {cores} cores"
         yield Finding("machine", "memory", f"{memory / 1e9:.1f} GB free", "note" if advice else "ok", advice, memory)
     yield from gpus()
-    if not can_compile("cuda" if torch.cuda.is_available() else "cpu"):
-        advice = "torch.compile makes unprocess 1.4 times as fast on a CPU; it needs a C++ compiler: apt install g++"
-        yield Finding("machine", "compiler", "none", "note", advice)
+    yield from _compiler()
     yield temporary_space()
+
+
+def _compiler() -> Iterator[Finding]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if not can_compile(device):
+        needs = "Triton: pip install triton" if device == "cuda" else "a C++ compiler: apt install g++"
+        gain = "" if device == "cuda" else ", 1.4 times for unprocess on a CPU"
+        advice = f"torch.compile makes RAW faster{gain}; it needs {needs}"
+        yield Finding("machine", "compiler", "none", "note", advice)
 
 
 def bfloat16_products(cpuinfo: Path = Path("/proc/cpuinfo")) -> list[str]:
@@ -73,29 +81,6 @@ def _threads(cores: int) -> Iterator[Finding]:
     if stated.isdigit() and int(stated) < cores:
         advice = f"OMP_NUM_THREADS={stated} leaves {cores - int(stated)} of {cores} cores idle in one process: unset it"
         yield Finding("machine", "threads", f"OMP_NUM_THREADS={stated}", "note", advice, int(stated))
-
-
-def gpus() -> Iterator[Finding]:
-    """Yield each GPU that torch sees, tried with one sum; or none, and whether there is one that it does not see."""
-    if not torch.cuda.is_available():
-        there = shutil.which("nvidia-smi") is not None or Path("/proc/driver/nvidia/version").exists()
-        advice = None
-        if there and torch.version.cuda is None:
-            advice = "there is an NVIDIA driver, but torch is built for CPUs: install its CUDA build"
-        elif there:
-            advice = f"there is an NVIDIA driver, but CUDA {torch.version.cuda} of torch finds no GPU; see nvidia-smi"
-        yield Finding("machine", "GPUs", "none that torch sees", "note" if advice else "ok", advice, [])
-        return
-    for index in range(torch.cuda.device_count()):
-        name, shown = f"GPU {index}", torch.cuda.get_device_name(index)
-        try:
-            total = torch.cuda.get_device_properties(index).total_memory
-            float(torch.ones(8, device=f"cuda:{index}").sum())
-        except RuntimeError as error:
-            advice = f"torch {torch.__version__} cannot use it: {str(error).splitlines()[0]}"
-            yield Finding("machine", name, shown, "broken", advice)
-        else:
-            yield Finding("machine", name, f"{shown}, {total / 1e9:.0f} GB", figures={"name": shown, "bytes": total})
 
 
 def temporary_space() -> Finding:

@@ -21,6 +21,8 @@ _REQUIREMENT = re.compile(r"([\w.-]+)(?:\[[^]]*\])?\s*\(?([^;()]*)\)?(?:;.*extra
 
 def versions() -> Iterator[Finding]:
     """Yield the version of Python and of each package that decides what rawsynth does; too old is broken."""
+    own = package_versions("rawsynth")["rawsynth"]
+    yield Finding("versions", "rawsynth", own, figures=own)
     yield Finding("versions", "python", platform.python_version(), figures=platform.python_version())
     least = {package.lower(): bound for package, bound, extra in requirements() if not extra}
     for package, version in package_versions(*PACKAGES).items():

@@ -60,27 +60,35 @@ def _removed(file: str) -> bool:
     return not storage.exists(file)
 
 
-def speeds(seconds: float, methods: tuple[str, ...] = METHODS) -> Iterator[Finding]:
-    """Time each method with noise on images of 504x504, on a GPU if there is one, else on this process's threads.
+def speeds(seconds: float, methods: tuple[str, ...] = METHODS, *, device: str = "cpu") -> Iterator[Finding]:
+    """Time each method with noise on images of 504x504, on a GPU or on this process's threads.
 
     Args:
         seconds: spent on each method, after a first batch that is not counted.
         methods: names of reverse ISPs.
+        device: where.
     """
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    srgb = _picture().expand(BATCH, -1, -1, -1).contiguous().to(device)
+    srgb = _picture().expand(BATCH, -1, -1, -1).contiguous()
     for name in methods:
         try:
             to_raw, add_noise = ReverseISP(name, seed=0).to(device), AddNoise("heteroscedastic_gaussian", seed=0)
-            rate = _rate(partial(_make, to_raw, add_noise, srgb), seconds)
+            rate = _rate(partial(_make, to_raw, add_noise, srgb.to(device)), seconds)
         except (RawsynthError, RuntimeError) as error:
-            advice = "reinstall rawsynth if its weights are damaged: pip install --force-reinstall --no-deps rawsynth"
-            yield Finding("speed", name, f"failed: {str(error).splitlines()[0]}", "broken", advice)
+            shown = f"failed on {device}: {str(error).splitlines()[0]}"
+            yield Finding("speed", name, shown, "broken", _after(error))
             continue
-        where = "this GPU" if device == "cuda" else f"{torch.get_num_threads()} threads"
+        where = f"{torch.get_num_threads()} threads" if device == "cpu" else f"GPU {torch.device(device).index or 0}"
         hours = 1e6 / rate / 3600
         shown = f"{rate:.3g} images/s on {where}; a million take {hours:.1f} hours"
         yield Finding("speed", name, shown, figures={"images_per_second": rate, "device": device, "side": SIDE})
+
+
+def _after(error: Exception) -> str:
+    if isinstance(error, RawsynthError):
+        return "reinstall rawsynth if its weights are damaged: pip install --force-reinstall --no-deps rawsynth"
+    if isinstance(error, torch.OutOfMemoryError):
+        return "the GPU's memory is full: see by whom with nvidia-smi, or use --device cpu"
+    return "torch fails at it on this device; --device cpu goes without a GPU"
 
 
 def _picture() -> Tensor:

@@ -1,0 +1,79 @@
+"""What came of a run, in words: counts, why images were lost, and what can be done about it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+
+from rawsynth.cli.printable import printable
+from rawsynth.corpus.causes import Causes, causes_of
+from rawsynth.engine.summary import Summary
+from rawsynth.pipeline.image_formats import HEIC_MISSING
+
+_SHOWN, _LONGEST = 6, 200
+
+
+def summarize(summary: Summary) -> str:
+    """Say in words what came of a run."""
+    if summary.planned_only:
+        return f"{summary.output}: {summary.done} of {summary.shards} planned shards are done; nothing was made"
+    lines = [
+        f"{summary.output}: {summary.samples} samples from {summary.sources} images in {summary.done} of "
+        f"{summary.shards} shards, {summary.bytes / 1e6:.1f} MB"
+    ]
+    if summary.skipped_shards:
+        lines.append(f"{summary.skipped_shards} shards were already done")
+    if summary.left_out:
+        lines += [f"{summary.left_out} images left out by filters:", *cause_lines(summary.left_out_causes)]
+    if summary.lost:
+        lines += [f"{summary.lost} images lost:", *cause_lines(summary.lost_causes), *_advice(summary)]
+    if summary.failed:
+        lines += _failures(summary.failed)
+    if not summary.samples and not summary.failed:
+        lines.append("nothing was written: every image was lost or left out")
+    return printable("\n".join(lines))
+
+
+def _failures(failed: Mapping[str, str]) -> list[str]:
+    names = list(failed)
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    causes = causes_of({"key": shard, "cause": cause} for shard, cause in failed.items())
+    return [
+        f"{len(names)} shards failed; run the same command again: {', '.join(names[:_SHOWN])}{more}",
+        *cause_lines(causes),
+    ]
+
+
+def cause_lines(causes: Causes) -> list[str]:
+    """Write causes as lines, the most frequent first: how many, why, and a key to look at."""
+    ranked = causes.ranked()
+    shown = ranked[:_SHOWN]
+    width = len(f"{shown[0].count:,}") if shown else 0
+    lines = [f"  {each.count:>{width},}  {_short(each.cause)}  ({_example(each.count)}{each.key})" for each in shown]
+    rest = sum(cause.count for cause in ranked[_SHOWN:]) + causes.others
+    return [*lines, f"  {rest:>{width},}  for other causes"] if rest else lines
+
+
+def _example(count: int) -> str:
+    return "such as " if count > 1 else ""
+
+
+def _short(cause: str) -> str:
+    line = " ".join(cause.split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
+
+
+def _advice(summary: Summary) -> Sequence[str]:
+    """Say where all losses stand, and what making their shards again would take to help."""
+    causes = [cause.cause for cause in summary.lost_causes.ranked()]
+    unread = [cause for cause in causes if cause.startswith(HEIC_MISSING)]
+    too_large = [cause for cause in causes if "--max-pixels" in cause]
+    lines = [f"  every one, with its cause: rawsynth status {shlex.quote(summary.output)} --losses"]
+    helps = ["after `pip install pillow-heif`"] if unread else []
+    if len(causes) > len(unread) + len(too_large) or summary.lost_causes.others:
+        helps.append("once files are mended or replaced")
+    if helps:
+        lines.append(f"  --retry-errors makes their shards again, which helps {', and '.join(helps)}")
+    if too_large:
+        lines.append("  another --max-pixels is another configuration: give a new output, or --overwrite")
+    return lines
