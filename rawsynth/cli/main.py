@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -31,7 +32,7 @@ from rawsynth.cli import (
     verify,
 )
 from rawsynth.cli.printable import printable
-from rawsynth.errors import RawsynthError, UsageError
+from rawsynth.errors import OutputError, RawsynthError, UsageError
 
 EXIT_FAILED, EXIT_USAGE, EXIT_INTERRUPTED = 1, 2, 130
 VERBS = {
@@ -92,6 +93,14 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Name
     if not argv:
         parser.print_help(sys.stderr)
         parser.exit(EXIT_USAGE)
+    first = argv[0]
+    if first not in VERBS and first not in parser._option_string_actions:
+        near = get_close_matches(first, [*VERBS, *parser._option_string_actions], 1)
+        meant = f"; did you mean {near[0]}?" if near else "."
+        kind = "option" if first.startswith("-") else "verb"
+        parser.exit(
+            EXIT_USAGE, f"rawsynth: there is no {kind} {printable(first)}{meant} `rawsynth --help` lists all.\n"
+        )
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         near = [match for word in unknown for match in get_close_matches(word.partition("=")[0], args.options, 1)]
@@ -112,8 +121,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = parse(build_parser(), sys.argv[1:] if argv is None else argv)
     try:
-        code: int = args.run(args)
-        return code
+        return run_verb(args)
     except UsageError as error:
         print(f"rawsynth {args.verb}: {printable(str(error))}", file=sys.stderr)
         return EXIT_USAGE
@@ -125,6 +133,33 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nrawsynth {args.verb}: interrupted{goes_on}.", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone (`rawsynth ... | head`); keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone (`rawsynth ... | head`).
+        drop_output()
         return EXIT_FAILED
+
+
+def run_verb(args: argparse.Namespace) -> int:
+    """Run the verb and send what it printed, while a reader that has gone or a full disk can still be answered for.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        OutputError: a disk is full, that of the standard output or of temporary files: storage answers for its own.
+    """
+    try:
+        code: int = args.run(args)
+        # There is none where it was closed.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except RawsynthError:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        drop_output()
+        raise OutputError(f"cannot write the standard output, or a temporary file: {error.strerror}.") from error
+
+
+def drop_output() -> None:
+    """Keep the interpreter from failing once more at exit, on what could not be sent."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

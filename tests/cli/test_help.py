@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +68,36 @@ def test_no_argument_shows_the_help(cli: Cli) -> None:
 def test_a_misspelt_option_is_told_what_was_meant(cli: Cli, arguments: tuple[str, ...], meant: str) -> None:
     done = cli(*arguments)
     assert done.code == 2 and f"did you mean {meant}?" in done.err and f"rawsynth {arguments[0]} --help" in done.err
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("genrate", "there is no verb genrate; did you mean generate?"),
+        ("--verison", "there is no option --verison; did you mean --version?"),
+        ("frobnicate", "there is no verb frobnicate."),
+    ],
+)
+def test_a_misspelt_verb_is_told_what_was_meant(cli: Cli, word: str, said: str) -> None:
+    done = cli(word, "photos/", "corpus/")
+    assert done.code == 2 and said in done.err and "`rawsynth --help`" in done.err
+
+
+@pytest.mark.parametrize(("reader", "code", "said"), [("gone", 1, ""), ("full", 1, "No space left on device")])
+def test_output_that_nobody_takes_is_no_crash(reader: str, code: int, said: str) -> None:
+    """``rawsynth methods | head -0``, and ``rawsynth methods > /dev/full``."""
+    if reader == "gone":
+        end, target = os.pipe()
+        os.close(end)
+    elif Path("/dev/full").exists():
+        target = os.open("/dev/full", os.O_WRONLY)
+    else:
+        pytest.skip("no /dev/full here")
+    command = [sys.executable, "-m", "rawsynth", "methods"]
+    done = subprocess.run(command, stdout=target, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(target)
+    assert done.returncode == code and said in done.stderr
+    assert "Exception ignored" not in done.stderr and "Traceback" not in done.stderr
 
 
 # In a folder with photos/ and a corpus.toml, in this order: what a user would type one after the other.
