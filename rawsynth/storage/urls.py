@@ -10,6 +10,9 @@ from fsspec.implementations.local import LocalFileSystem
 
 from rawsynth.errors import UsageError
 
+# What of rawsynth brings the driver of a store; fsspec names the package for others.
+_EXTRAS = {"s3": "s3", "s3a": "s3", "http": "http", "https": "http"}
+
 
 def resolve(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
     """Return the filesystem of a URL and the path on it. Remote ones keep no listings: other processes write too.
@@ -24,7 +27,11 @@ def resolve(url: str) -> tuple[fsspec.AbstractFileSystem, str]:
         except TypeError:
             # A driver that does not know the option.
             fs, path = fsspec.core.url_to_fs(name)
-    except (ValueError, ImportError) as error:
+    except ImportError as error:
+        extra = _EXTRAS.get(name.rpartition("::")[2].partition("://")[0])
+        install = f": pip install 'rawsynth[{extra}]'" if extra else "."
+        raise UsageError(f"{url}: {str(error).rstrip('.')}{install}") from error
+    except ValueError as error:
         raise UsageError(f"{url}: {error}") from error
     if getattr(fs, "dircache", None):
         # A driver that knows the option and keeps listings all the same.
