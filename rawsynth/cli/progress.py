@@ -161,7 +161,11 @@ def summarize(summary: Summary) -> str:
     if summary.lost:
         lines.append(f"{summary.lost} images lost (see errors in records/); --retry-errors takes them up again")
     if summary.failed:
-        lines.append(f"{len(summary.failed)} shards failed; run the same command again: {', '.join(summary.failed)}")
+        first, more = ", ".join(list(summary.failed)[:_NAMED_LOSSES]), len(summary.failed) - _NAMED_LOSSES
+        others = f" and {more} more" if more > 0 else ""
+        lines.append(f"{len(summary.failed)} shards failed; run the same command again: {first}{others}")
+        name, why = next(iter(summary.failed.items()))
+        lines.append(f"  {name}: {printable(why)}" + ("; `rawsynth status` has the others' causes" if more > 0 else ""))
     if not summary.samples and not summary.failed:
         lines.append("nothing was written: every image was lost or left out")
     return "\n".join(lines)
