@@ -61,9 +61,12 @@ def run(args: argparse.Namespace) -> int:
 
     from rawsynth.calibration.report import json_text, summary_lines, write_camera, write_report
     from rawsynth.calibration.run import calibrate
+    from rawsynth.evaluation.charts import need_matplotlib
 
     if args.output is not None and not args.output.endswith((".toml", ".json")):
         raise UsageError(f"--output is a camera file, .toml or .json; got {args.output!r}. --report takes a folder.")
+    if args.report is not None:
+        need_matplotlib()
     names = ("fit", "burst", "iso", "cfa", "black_level", "white_level", "bits", "color_of", "seed")
     hidden = args.quiet or not sys.stderr.isatty()
     with tqdm(unit="frame", dynamic_ncols=True, disable=hidden, file=sys.stderr) as bar:

@@ -191,6 +191,15 @@ def spectrum_chart(series: Sequence[Series], *, x_label: str, y_label: str, leve
     return line_chart(series, x_label=x_label, y_label=y_label, log_y=True, level=level)
 
 
+def need_matplotlib() -> None:
+    """Ask before an hour of measuring, not after it.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    _figure()
+
+
 def _figure(height: float = _HEIGHT_INCHES) -> Figure:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
