@@ -56,7 +56,7 @@ class CorpusIndex(Mapping[str, dict[str, Any]]):
         """
         dataset = Dataset.load(corpus)
         if dataset is None:
-            raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}.")
+            raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}. Give what generate wrote to.")
         try:
             file = IndexFile(index or storage.join(corpus, INDEX_FILE))
         except CorpusError as error:

@@ -98,7 +98,7 @@ def export(
         pick({known: known for known in EXPORTED}, name, "image to export")
     dataset = Dataset.load(corpus)
     if dataset is None:
-        raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}.")
+        raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}. Give what generate wrote to.")
     if dataset.config.write.clean_only and "noisy" in which:
         raise UsageError(f"{corpus} holds clean RAW only (--clean-only); export that: --which clean.")
     check_apart(corpus, output)

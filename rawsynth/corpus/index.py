@@ -95,7 +95,7 @@ def write_index(
     """
     dataset = Dataset.load(corpus)
     if dataset is None:
-        raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}.")
+        raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}. Give what generate wrote to.")
     if format is None:
         format = "parquet" if output is not None and output.endswith(".parquet") else "jsonl"
     url = output or storage.join(corpus, f"index.{format}")

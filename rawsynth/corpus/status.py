@@ -114,7 +114,7 @@ class StatusReader:
         storage.resolve(self.corpus)[0].invalidate_cache()
         dataset = Dataset.load(self.corpus)
         if dataset is None:
-            raise CorpusError(f"no corpus at {self.corpus}: there is no {DATASET_FILE}.")
+            raise CorpusError(f"no corpus at {self.corpus}: there is no {DATASET_FILE}. Give what generate wrote to.")
         digest = dataset.digest
         facts, damaged = self._facts(dataset)
         done = {name: fact for name, fact in facts.items() if fact.config_digest == digest}

@@ -59,7 +59,7 @@ def verify(
     """
     dataset = Dataset.load(corpus)
     if dataset is None:
-        raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}.")
+        raise CorpusError(f"no corpus at {corpus}: there is no {DATASET_FILE}. Give what generate wrote to.")
     report = Report(shards=len(dataset.shards))
     files = [path for path, _ in storage.walk_files(corpus)]
     report.problems += filter(None, [altered_text(storage.join(corpus, DATASET_FILE))])

@@ -44,7 +44,7 @@ def _open_found(url: str) -> PairSet:
     if not storage.exists(url):
         if any(char in url for char in "{*?["):
             return ShardPairs(url)
-        raise InputAccessError(f"cannot read {url}: no such file or folder.")
+        raise InputAccessError(f"cannot read {url}: no such file or folder. `rawsynth pairs` makes pairs of RAW files.")
     if not storage.is_folder(url):
         if url.endswith(".tar"):
             return ShardPairs(url)
