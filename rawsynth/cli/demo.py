@@ -62,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def next_steps(corpus: str) -> str:
-    """Return what to type next; ``make`` calls rawsynth by its place, so first what puts it on the PATH, if it is not."""
+    """Return what to type next; first what puts ``rawsynth`` on the PATH, where it is not, as after ``make demo``."""
     script = Path(sys.prefix) / "bin" / "activate"
     activate = script.is_file() and shutil.which("rawsynth") is None
     return (
