@@ -61,7 +61,7 @@ def _open_found(url: str) -> PairSet:
         return Aim22Pairs(url, phone=_phone_of(tiles))
     few = f", such as {', '.join(names[:3])}" if names else ""
     found = f"{len(names)} files{few}, no tar and no SCENE_K.jpg with SCENE_K.npy"
-    raise UsageError(f"no pairs in {url}: {found}. {_KNOWN}")
+    raise UsageError(f"no pairs in {url}: {found}. `rawsynth pairs` makes pairs of RAW files. {_KNOWN}")
 
 
 def _phone_of(tiles: TileFolder) -> str:
