@@ -19,6 +19,12 @@ ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # setuptools takes sys.argv for itself.
 BUILD = "import sys; from setuptools import build_meta as b; to = sys.argv[1]; b.build_sdist(to); b.build_wheel(to)"
+EDITABLE = "import sys; from setuptools import build_meta as b; b.build_editable(sys.argv[1])"
+FIND = """
+import importlib.util, site, sys
+site.addsitedir(sys.argv[1])
+print(importlib.util.find_spec("rawsynth").origin)
+"""
 _NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__", "shared", "rawsynth-demo")
 
 
@@ -31,6 +37,20 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     done = subprocess.run(command, cwd=source, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     return out
+
+
+def test_an_editable_install_is_found_from_the_folder_that_holds_the_clone(tmp_path: Path) -> None:
+    """There, the clone's own folder is a namespace package of the same name."""
+    source, out, site = tmp_path / "rawsynth", tmp_path / "dist", tmp_path / "site"
+    shutil.copytree(ROOT, source, ignore=_NOT_COPIED)
+    out.mkdir()
+    done = subprocess.run([sys.executable, "-c", EDITABLE, str(out)], cwd=source, capture_output=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (path,) = out.glob("*.whl")
+    zipfile.ZipFile(path).extractall(site)
+    command = [sys.executable, "-S", "-c", FIND, str(site)]
+    found = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert found.stdout.strip() == str(source / "rawsynth" / "__init__.py"), found.stderr
 
 
 @pytest.fixture(scope="module")

@@ -101,7 +101,9 @@ def load_camera_file(url: str) -> CameraProfile:
     try:
         text = storage.read_bytes(url).decode("utf-8")
     except InputAccessError as error:
-        raise UsageError(f"camera file {url}: {error}") from error
+        raise UsageError(
+            f"camera file: {error}. `rawsynth calibrate` measures a camera, `rawsynth cameras` lists those that ship."
+        ) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"camera file {url} is no text: {error}") from error
     try:

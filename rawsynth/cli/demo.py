@@ -6,7 +6,9 @@ The photographs are those that scikit-image ships; no network is needed.
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
+import sys
 from pathlib import Path
 
 from rawsynth.errors import OutputError, UsageError
@@ -59,12 +61,21 @@ def run(args: argparse.Namespace) -> int:
     write_preview(corpus, picture, beside_unprocess=True)
     print(
         f"{summarize(summary)}; verified\n\n"
-        f"corpus   {corpus}\npicture  {picture}\n\n"
-        "next, on your own photographs:\n"
-        "  rawsynth generate PHOTOS/ CORPUS/        (.venv/bin/rawsynth if it is not on your PATH)\n"
-        f"then, in Python:\n  for pair in rawsynth.open_corpus({corpus!r}): ...   # noisy, clean, variance, meta"
+        f"corpus   {corpus}\npicture  {picture}\n\n{next_steps(corpus)}"
     )
     return 0
+
+
+def next_steps(corpus: str) -> str:
+    """Return what to type next; first what puts ``rawsynth`` on the PATH, where it is not, as after ``make demo``."""
+    script = Path(sys.prefix) / "bin" / "activate"
+    activate = script.is_file() and shutil.which("rawsynth") is None
+    return (
+        "next, on your own photographs:\n"
+        + (f"  . {shlex.quote(str(script))}\n" if activate else "")
+        + "  rawsynth generate PHOTOS/ CORPUS/\n"
+        f"then, in Python:\n  for pair in rawsynth.open_corpus({corpus!r}): ...   # noisy, clean, variance, meta"
+    )
 
 
 def copy_photographs(folder: Path) -> None:

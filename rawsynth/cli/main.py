@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import sys
@@ -35,7 +36,7 @@ from rawsynth.cli import (
 from rawsynth.cli.device_faults import device_fault
 from rawsynth.cli.parser import EXIT_USAGE, HelpFormatter, Parser, grouped, nearest
 from rawsynth.cli.printable import printable
-from rawsynth.errors import RawsynthError, UsageError
+from rawsynth.errors import OutputError, RawsynthError, UsageError
 
 EXIT_FAILED, EXIT_INTERRUPTED = 1, 130
 VERBS = {
@@ -110,9 +111,11 @@ def parse(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Name
     if not argv:
         parser.print_help(sys.stderr)
         parser.exit(EXIT_USAGE)
-    if argv[0] not in VERBS and not argv[0].startswith("-"):
-        meant = nearest(argv[:1], VERBS) or "."
-        parser.exit(EXIT_USAGE, f"rawsynth: no verb {printable(argv[0])!r}{meant} `rawsynth --help` lists all.\n")
+    first = argv[0]
+    if first not in VERBS and first not in parser._option_string_actions:
+        kind = "option" if first.startswith("-") else "verb"
+        meant = nearest([first], [*VERBS, *parser._option_string_actions]) or "."
+        parser.exit(EXIT_USAGE, f"rawsynth: no {kind} {printable(first)!r}{meant} `rawsynth --help` lists all.\n")
     args, unknown = parser.parse_known_args(argv)
     if unknown:
         meant = nearest(unknown, args.options) or "."
@@ -132,8 +135,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = parse(build_parser(), sys.argv[1:] if argv is None else argv)
     try:
-        code: int = args.run(args)
-        return code
+        return run_verb(args)
     except UsageError as error:
         return _failed(args, str(error), EXIT_USAGE)
     except RawsynthError as error:
@@ -148,8 +150,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"\nrawsynth {args.verb}: interrupted{goes_on}.", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone (`rawsynth ... | head`); keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone (`rawsynth ... | head`).
+        drop_output()
         return EXIT_FAILED
 
 
@@ -161,3 +163,30 @@ def _failed(args: argparse.Namespace, text: str, code: int) -> int:
     else:
         print(f"rawsynth {args.verb}: {printable(text)}", file=sys.stderr)
     return code
+
+
+def run_verb(args: argparse.Namespace) -> int:
+    """Run the verb and send what it printed, while a reader that has gone or a full disk can still be answered for.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        OutputError: a disk is full, that of the standard output or of temporary files: storage answers for its own.
+    """
+    try:
+        code: int = args.run(args)
+        # There is none where it was closed.
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except RawsynthError:
+        raise
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        drop_output()
+        raise OutputError(f"cannot write the standard output, or a temporary file: {error.strerror}.") from error
+
+
+def drop_output() -> None:
+    """Keep the interpreter from failing once more at exit, on what could not be sent."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

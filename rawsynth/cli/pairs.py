@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,11 @@ examples:
 """
 
 _SHOWN_FILES = 3
+_SRGB = {
+    "jpeg": "the camera's JPEG beside the RAW",
+    "preview": "the camera's JPEG in the RAW",
+    "libraw": "developed by LibRaw, which says nothing of the camera's ISP (docs/pairs.md)",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -96,6 +101,8 @@ def summarize(summary: PairsSummary) -> str:
     """Say in words what came of a run: pairs, rejected files by reason, crops left out by reason."""
     used = [outcome for outcome in summary.files if outcome.fault is None]
     lines = [f"{summary.output}: {summary.pairs} pairs from {len(used)} of {len(summary.files)} RAW files"]
+    sources = Counter(str(outcome.srgb["source"]) for outcome in used if outcome.srgb)
+    lines += [f"  sRGB of {count} files: {_SRGB.get(name, name)}" for name, count in sorted(sources.items())]
     crops: dict[str, int] = defaultdict(int)
     faults: dict[str, list[FileOutcome]] = defaultdict(list)
     for outcome in summary.files:

@@ -9,7 +9,7 @@ from rawsynth import storage
 from rawsynth.engine.card import finish_card
 from rawsynth.engine.corpus_run import CorpusRun
 from rawsynth.engine.observer import Observer
-from rawsynth.engine.on_ray import run_on_ray
+from rawsynth.engine.on_ray import import_ray, run_on_ray
 from rawsynth.engine.opening import open_run
 from rawsynth.engine.ranks import Rank, current_rank
 from rawsynth.engine.resources import threads_of_each, worker_count
@@ -42,6 +42,9 @@ def generate(config: GenerateConfig, observer: Observer | None = None) -> Summar
     on_ray = config.run.engine == "ray"
     if on_ray and rank.several:
         raise UsageError(f"{rank.world} ranks and --engine ray: start one process, Ray has its own machines.")
+    if on_ray:
+        # Before the output is made: a plan without a run looks like one that was killed.
+        import_ray()
     with open_run(config, observer, rank) as run:
         if not config.run.plan_only:
             observer.start(run.dataset, tuple(run.todo))

@@ -40,16 +40,26 @@ def run_on_ray(run: CorpusRun) -> None:
     """
     if not run.todo:
         return
-    try:
-        import ray
-    except ImportError as error:
-        raise UsageError("--engine ray needs Ray: pip install 'rawsynth[ray]'") from error
+    ray = import_ray()
     with _connected(ray):
         pool = _Pool(run, ray)
         try:
             pool.work()
         finally:
             pool.stop()
+
+
+def import_ray() -> Any:
+    """Return Ray.
+
+    Raises:
+        UsageError: it is not installed.
+    """
+    try:
+        import ray
+    except ImportError as error:
+        raise UsageError("--engine ray needs Ray: pip install 'rawsynth[ray]'") from error
+    return ray
 
 
 class ShardActor:

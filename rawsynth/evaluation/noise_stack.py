@@ -99,13 +99,19 @@ def read_stack(
 
 
 def frame_urls(source: str) -> list[str]:
-    """List the frames of a folder (hidden files and subfolders aside) or those that match a pattern, by name."""
+    """List the frames of a folder (hidden files and subfolders aside) or those that match a pattern, by name.
+
+    Raises:
+        InputAccessError: there is nothing of that name, or it cannot be reached.
+    """
     if any(sign in source for sign in _WILDCARDS):
         urls = storage.glob(source)
     elif storage.is_folder(source):
         urls = [storage.join(source, name) for name, _ in storage.walk_files(source) if "/" not in name]
-    else:
+    elif storage.exists(source):
         urls = [source]
+    else:
+        raise InputAccessError(f"cannot read {source}: no such file or folder. Give the folder of a burst of frames.")
     names = [(url.rpartition("/")[2], url) for url in urls]
     return [url for name, url in names if name.lower().endswith(FRAME_SUFFIXES) and not name.startswith(".")]
 

@@ -181,7 +181,7 @@ def load_style(url: str | PathLike[str]) -> FittedStyle:
             raise UsageError(f"{name}: a style file has some kB, this one {size} bytes; give one of fit-style.")
         data = storage.read_bytes(name)
     except InputAccessError as error:
-        raise UsageError(f"style: {error}") from error
+        raise UsageError(f"style: {error}. `rawsynth fit-style` makes one of a few pairs.") from error
     try:
         tensors, stated = load_tensors(data), _stated_by(data)
         if stated is None or stated.get("format") != FORMAT:

@@ -233,7 +233,7 @@ def _read(name: str) -> bytes:
     try:
         data = storage.read_bytes(name)
     except InputAccessError as error:
-        raise UsageError(f"weights: {error}") from error
+        raise UsageError(f"weights: {error}. `rawsynth train` writes such a file.") from error
     if data.startswith(_PICKLE_STARTS) and not _has_header(data):
         raise UsageError(_pickle_message(name))
     return data

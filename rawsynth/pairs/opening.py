@@ -42,7 +42,7 @@ def _open_found(url: str) -> PairSet:
     if not storage.exists(url):
         if any(char in url for char in "{*?["):
             return ShardPairs(url)
-        raise InputAccessError(f"cannot read {url}: no such file or folder.")
+        raise InputAccessError(f"cannot read {url}: no such file or folder. `rawsynth pairs` makes pairs of RAW files.")
     if not storage.is_folder(url):
         if url.endswith(".tar"):
             return ShardPairs(url)
@@ -59,7 +59,7 @@ def _open_found(url: str) -> PairSet:
         return Aim22Pairs(url, phone=_phone_of(tiles))
     few = f", such as {', '.join(names[:3])}" if names else ""
     found = f"{len(names)} files{few}, no tar and no SCENE_K.jpg with SCENE_K.npy"
-    raise UsageError(f"no pairs in {url}: {found}. {_KNOWN}")
+    raise UsageError(f"no pairs in {url}: {found}. `rawsynth pairs` makes pairs of RAW files. {_KNOWN}")
 
 
 def _phone_of(tiles: TileFolder) -> str:

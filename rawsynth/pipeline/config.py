@@ -214,9 +214,10 @@ class GenerateConfig(Section):
     """A corpus: what comes in, what is done, what goes out."""
 
     input: str = Field(
-        description="tar shards (braces, globs), a folder of images or camera RAW, Parquet, or a list file; path or URL"
+        min_length=1,
+        description="tar shards (braces, globs), a folder of images or camera RAW, Parquet or a list file; path or URL",
     )
-    output: str = Field(description="folder or URL of the corpus")
+    output: str = Field(min_length=1, description="folder or URL of the corpus")
     seed: int = Field(default=0, description="seed of everything random")
     read: ReadConfig = ReadConfig()
     image: ImageConfig = ImageConfig()

@@ -11,7 +11,7 @@ import io
 import re
 from collections.abc import Callable
 
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, UnidentifiedImageError
 from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
@@ -31,13 +31,20 @@ Reader = Callable[[io.BytesIO], ImageFile.ImageFile]
 
 
 def open_heic(file: io.BytesIO) -> ImageFile.ImageFile:
-    """Open HEIC through the optional pillow-heif; raises SampleError that names it where it is missing."""
+    """Open HEIC through the optional pillow-heif.
+
+    Raises SampleError: pillow-heif is missing, and how to get it; or libheif takes the file for none of its own.
+    """
     try:
         plugin = importlib.import_module("pillow_heif")
     except ImportError as missing:
         raise SampleError(f"{HEIC_MISSING} (`pip install pillow-heif`) or convert it to JPEG") from missing
     plugin.register_heif_opener()
-    return Image.open(file, formats=("HEIF",))
+    try:
+        return Image.open(file, formats=("HEIF",))
+    except UnidentifiedImageError as fault:
+        # Pillow's words name an address in memory, which differs from run to run.
+        raise SampleError(f"HEIC of {file.getbuffer().nbytes} bytes that libheif cannot open, is it whole?") from fault
 
 
 _READERS: tuple[tuple[bytes, str, Reader], ...] = (

@@ -17,16 +17,22 @@ def numbers(value: Any) -> Any:
     """Read ``"1600..25600"``, ``"1,2,3"``, JSON or one number from the command line; leave other types alone."""
     if not isinstance(value, str):
         return value
-    if value.lstrip().startswith("["):
-        return json.loads(value)
-    parts = value.split("..") if ".." in value else value.split(",")
-    return float(parts[0]) if len(parts) == 1 else [float(part) for part in parts]
+    try:
+        if value.lstrip().startswith("["):
+            return json.loads(value)
+        parts = value.split("..") if ".." in value else value.split(",")
+        return float(parts[0]) if len(parts) == 1 else [float(part) for part in parts]
+    except ValueError as error:
+        raise ValueError("want a number, a list such as 1,2,3, or a range such as 1600..25600") from error
 
 
 def height_width(value: Any) -> Any:
     """Read ``"512"`` or ``"384x512"`` (height x width)."""
     if isinstance(value, str):
-        parts = [int(part) for part in value.lower().split("x")]
+        try:
+            parts = [int(part) for part in value.lower().split("x")]
+        except ValueError as error:
+            raise ValueError("want pixels: 512, or height x width, 384x512") from error
         return parts * 2 if len(parts) == 1 else parts
     return [value, value] if isinstance(value, int) else value
 
@@ -34,7 +40,10 @@ def height_width(value: Any) -> Any:
 def fractions(value: Any) -> Any:
     """Read ``"train=0.9,val=0.1"``."""
     if isinstance(value, str):
-        return {name.strip(): float(share) for name, share in (part.split("=") for part in value.split(","))}
+        try:
+            return {name.strip(): float(share) for name, share in (part.split("=") for part in value.split(","))}
+        except ValueError as error:
+            raise ValueError("want names and shares, such as train=0.9,val=0.1") from error
     return value
 
 
@@ -43,7 +52,10 @@ def byte_size(value: Any) -> Any:
     if isinstance(value, str):
         text = value.strip().upper().removesuffix("B")
         scale = {"K": 10**3, "M": 10**6, "G": 10**9}.get(text[-1:], 1)
-        return int(float(text[:-1] if scale > 1 else text) * scale)
+        try:
+            return int(float(text[:-1] if scale > 1 else text) * scale)
+        except (ValueError, OverflowError) as error:
+            raise ValueError("want bytes, such as 500MB or 1GB") from error
     return value
 
 

@@ -16,7 +16,7 @@ from rawsynth.raw import cfa as cfa_module
 from rawsynth.raw.metadata import TENSOR_FIELDS, RawMetadata, fill, plain_index
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RawImage:
     """RAW image or batch.
 
@@ -113,6 +113,18 @@ class RawImage:
         shot, read = self.metadata.shot[..., None, None], self.metadata.read[..., None, None]
         return shot * self.packed.clamp(min=0) + read
 
+    def __repr__(self) -> str:
+        """Say what this is, not its pixels: ``packed`` and ``metadata`` show those."""
+        meta, packed = self.metadata, self.packed
+        noise = [None if record is None else record.model for record in _flat(meta.noise)]
+        said = [f"{tuple(packed.shape)} {str(packed.dtype).removeprefix('torch.')} on {packed.device}"]
+        said += filter(None, map(_briefly, (_flat(meta.cfa), _flat(meta.method), _flat(meta.camera))))
+        if meta.iso is not None and meta.iso.numel() and not meta.iso.is_meta:
+            ends = sorted({float(meta.iso.min()), float(meta.iso.max())})
+            said.append(f"ISO {' to '.join(f'{iso:.0f}' for iso in ends)}")
+        said.append(_briefly(noise) or "no noise")
+        return f"RawImage({', '.join(said)})"
+
     def __len__(self) -> int:
         self._need_batch()
         return self.packed.shape[0]
@@ -141,6 +153,17 @@ class RawImage:
         """Stack images of one size to a batch; the inverse of iterating."""
         metadata = RawMetadata.stack([image.metadata for image in images])
         return cls(torch.stack([image.packed for image in images]), metadata)
+
+
+def _flat(values: Any) -> list[Any]:
+    """The values of all images, which stand in tuples as deep as there are leading dimensions."""
+    return [one for value in values for one in _flat(value)] if isinstance(values, tuple) else [values]
+
+
+def _briefly(names: list[Any]) -> str:
+    """The first two of the names that there are, and how many more."""
+    found = list(dict.fromkeys(str(name) for name in names if name is not None))
+    return " / ".join(found[:2]) + (f" / {len(found) - 2} more" if len(found) > 2 else "")
 
 
 def _collate(batch: Sequence[RawImage], *, collate_fn_map: Any = None) -> RawImage:

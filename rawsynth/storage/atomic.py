@@ -115,7 +115,7 @@ class AtomicFile:
         self._temporary.unlink(missing_ok=True)
 
     def _failed(self, error: OSError) -> OutputError:
-        hint = " Free some space and run again: finished shards are kept." if error.errno == errno.ENOSPC else ""
+        hint = " Free some space, or choose another disk, and run again." if error.errno == errno.ENOSPC else ""
         return OutputError(f"cannot write {self.url}: {cause(error)}.{hint}")
 
 

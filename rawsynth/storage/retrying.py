@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from rawsynth.errors import InputAccessError, OutputError, RawsynthError, UsageError
 from rawsynth.storage.faults import cause, is_transient
-from rawsynth.storage.urls import is_local
+from rawsynth.storage.urls import is_local, resolve
 
 T = TypeVar("T")
 
@@ -65,9 +65,16 @@ def retry(
         except Exception as error:  # noqa: BLE001 - drivers raise their libraries' own; all are faults of access
             if attempt == attempts or not is_transient(error) or (stop is not None and stop.is_set()):
                 tried = f" (tried {attempt} times)" if attempt > 1 else ""
-                raise kind(f"cannot {doing} {url}: {cause(error)}{tried}") from error
+                raise kind(f"cannot {doing} {_place(error, url)}: {cause(error)}{tried}") from error
         time.sleep(_FIRST_WAIT_S * 2 ** (attempt - 1) * random.uniform(1 - _JITTER, 1 + _JITTER))
     raise AssertionError("unreachable")
+
+
+def _place(error: Exception, url: str) -> str:
+    """Of a folder that cannot be listed, the subfolder that is at fault is named; all else is the URL itself."""
+    below = getattr(error, "filename", None)
+    inside = isinstance(below, str) and is_local(url) and below.startswith(resolve(url)[1].rstrip("/") + "/")
+    return str(below) if inside else url
 
 
 def within(action: Callable[[], T], seconds: float, since: Callable[[], float] | None = None) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from types import FrameType
@@ -136,17 +137,21 @@ def read_batches(
         SampleError, UsageError: as :class:`Positions` and :func:`collate`.
         InputAccessError: pairs cannot be reached.
     """
-    loader: DataLoader[Item] = DataLoader(
-        Positions(pairs, config, seed),
-        batch_sampler=steps,
-        collate_fn=_collate_or_pass,
-        num_workers=config.workers,
-        worker_init_fn=outlive_signals,
-        pin_memory=pin,
-        # Of its own, so that loading draws nothing from the global generator.
-        generator=torch.Generator().manual_seed(0),
-    )
-    for batch in loader:
+    with warnings.catch_warnings():
+        # More workers than cores are no fault: they wait for disks and networks too.
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        loader: DataLoader[Item] = DataLoader(
+            Positions(pairs, config, seed),
+            batch_sampler=steps,
+            collate_fn=_collate_or_pass,
+            num_workers=config.workers,
+            worker_init_fn=outlive_signals,
+            pin_memory=pin,
+            # Of its own, so that loading draws nothing from the global generator.
+            generator=torch.Generator().manual_seed(0),
+        )
+        batches = iter(loader)
+    for batch in batches:
         if isinstance(batch, RawsynthError):
             raise batch
         assert isinstance(batch, TrainBatch)

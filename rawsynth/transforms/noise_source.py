@@ -157,7 +157,10 @@ def noise_source(
         return StatedLevels(SensorNoise.white(*levels))
     if camera is None:
         if iso is not None:
-            raise UsageError("an ISO means something for a camera only; give camera=... or shot=... and read=...")
+            raise UsageError(
+                "an ISO means something for a camera only: name one too (camera=..., --camera), or state shot and read "
+                "instead."
+            )
         if extrapolate or iso_law != DEFAULT_ISO_LAW:
             raise UsageError("iso_law and extrapolate mean something for a camera only; give camera=... too.")
         return BrooksLaw()

@@ -170,7 +170,8 @@ class ReverseISP(Transform):
             RawImage of ``(..., 4, H/2, W/2)`` float32 in [0, 1] on the input's device.
 
         Raises:
-            UsageError: a wrong shape or dtype, or parameters that are too few, incomplete or another method's.
+            UsageError: a wrong shape, dtype or (seen on the CPU only) range, or parameters that are too few, incomplete
+                or another method's.
         """
         check_srgb(srgb)
         lead = srgb.shape[:-3]

@@ -9,18 +9,35 @@ from torch import Tensor
 
 from rawsynth.errors import UsageError
 
+# Resizing overshoots white a little; 0 to 255 does so by far.
+_BRIGHTEST = 2.0
+
 
 def check_srgb(srgb: Tensor) -> None:
     """Raise UsageError unless this is an sRGB image or batch with even sides."""
     if not isinstance(srgb, Tensor) or srgb.dim() < 3 or srgb.shape[-3] != 3:
         what = tuple(srgb.shape) if isinstance(srgb, Tensor) else type(srgb).__name__
-        raise UsageError(f"sRGB is a tensor (..., 3, H, W); got {what}.")
+        raise UsageError(f"sRGB is a tensor (..., 3, H, W); got {what}.{_way_to_planes(srgb)}")
     if srgb.dtype != torch.uint8 and not srgb.is_floating_point():
         raise UsageError(f"sRGB is uint8, or float in [0, 1]; got {srgb.dtype}.")
     if 0 in srgb.shape:
         raise UsageError(f"there is no image in an empty tensor; got {tuple(srgb.shape)}.")
     if srgb.shape[-2] % 2 or srgb.shape[-1] % 2:
         raise UsageError(f"a mosaic has even sides; got {srgb.shape[-2]}x{srgb.shape[-1]}. Crop one row or column.")
+    if _is_seen(srgb) and (most := float(srgb.detach().amax())) > _BRIGHTEST:
+        raise UsageError(f"float sRGB lies in [0, 1]; got values up to {most:g}. Divide them by 255.")
+
+
+def _way_to_planes(given: object) -> str:
+    """How the usual other forms of a picture become planes."""
+    if isinstance(given, Tensor):
+        return " Channels come first: image.permute(2, 0, 1)." if given.dim() == 3 and given.shape[-1] == 3 else ""
+    return " An array (H, W, 3): torch.from_numpy(array).permute(2, 0, 1); a PIL image: numpy.array(image) first."
+
+
+def _is_seen(srgb: Tensor) -> bool:
+    """Whether values can be looked at for little: to ask a GPU would wait for it, and a compiler has none."""
+    return srgb.is_floating_point() and srgb.device.type == "cpu" and not torch.compiler.is_compiling()
 
 
 def check_frame(frame: Tensor, lead: Sequence[int]) -> None:

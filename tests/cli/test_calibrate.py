@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,14 @@ WRONG: dict[str, tuple[list[str], str]] = {
 def test_wrong_usage(cli: Cli, captures: Path, options: list[str], words: str) -> None:
     done = cli("calibrate", captures, *options)
     assert done.code == 2 and words in done.err and not done.out
+
+
+def test_a_report_that_cannot_be_drawn_is_refused_before_anything_is_measured(
+    cli: Cli, captures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    done = cli("calibrate", captures, "-o", tmp_path / "mine.toml", "--report", tmp_path / "report")
+    assert done.code == 2 and "rawsynth[calibrate]" in done.err and list(tmp_path.iterdir()) == []
 
 
 def test_nothing_there(cli: Cli, tmp_path: Path) -> None:

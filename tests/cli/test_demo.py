@@ -1,5 +1,6 @@
 """demo: the README's first command, from scikit-image's photographs to a picture."""
 
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from PIL import Image
 
 import rawsynth
-from rawsynth.cli.demo import PHOTOGRAPHS
+from rawsynth.cli.demo import PHOTOGRAPHS, next_steps
 
 Cli = Callable[..., Any]
 
@@ -38,6 +39,17 @@ def test_without_the_photographs_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "skimage", None)
     done = cli("demo", "--output", tmp_path / "demo")
     assert done.code == 2 and "pip install 'rawsynth[demo]'" in done.err
+
+
+@pytest.mark.parametrize("found", [None, "/usr/bin/rawsynth"])
+def test_who_has_no_rawsynth_on_the_path_is_told_how_to_get_it_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: str | None
+) -> None:
+    (tmp_path / "my venv/bin").mkdir(parents=True)
+    (tmp_path / "my venv/bin/activate").write_text("")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "my venv"))
+    monkeypatch.setattr(shutil, "which", lambda name: found)
+    assert next_steps("corpus").count(f"  . '{tmp_path}/my venv/bin/activate'\n") == (found is None)
 
 
 def test_an_output_that_cannot_be_written(cli: Cli, tmp_path: Path) -> None:

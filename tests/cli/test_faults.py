@@ -93,7 +93,7 @@ ROWS: list[tuple[tuple[str, ...], str, int, str]] = [
     (("generate --dark-frames",), "nowhere", 2, "dark frames nowhere: no such file or folder"),
     (("generate",), "nowhere", 2, "input: cannot read nowhere"),
     (("generate --config",), "nowhere.toml", 2, "config file nowhere.toml: cannot read"),
-    (("generate --camera",), "nowhere.toml", 2, "camera file nowhere.toml: cannot read"),
+    (("generate --camera",), "nowhere.toml", 2, "camera file: cannot read nowhere.toml"),
     (("generate --style",), "nowhere.safetensors", 2, "style: cannot read nowhere.safetensors"),
     (("generate --weights",), "nowhere.safetensors", 2, "cannot read nowhere.safetensors"),
     (("import-weights",), "nowhere.pt", 2, "cannot read nowhere.pt: no such file"),

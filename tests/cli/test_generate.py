@@ -119,11 +119,18 @@ def test_a_dry_run_of_broken_images_says_so(cli: Cli, tmp_path: Path) -> None:
 # ---- failed or incomplete: 1 ----
 
 
+def test_of_many_shards_that_failed_a_few_are_named(cli: Cli, photo_tar: Callable[..., Path], tmp_path: Path) -> None:
+    photo_tar(tmp_path / "in/0.tar")
+    done = cli("generate", f"{tmp_path}/in/{{0..9}}.tar", tmp_path / "corpus", "--quiet")
+    assert done.code == 1 and "9 shards failed; run the same command again: 1, 2, 3, 4, 5, 6 and 3 more\n" in done.out
+    assert "  9  cannot read " in done.out and "1.tar: No such file or directory  (such as 1)" in done.out
+
+
 def test_a_shard_that_failed(cli: Cli, photo_tar: Callable[..., Path], tmp_path: Path) -> None:
     photo_tar(tmp_path / "in/0.tar")
     done = cli("generate", f"{tmp_path}/in/{{0..1}}.tar", tmp_path / "corpus", "--quiet")
     assert done.code == 1
-    assert "1 shards failed; run the same command again: 1" in done.out
+    assert "1 shards failed; run the same command again: 1\n  1  cannot read " in done.out
     assert "1.tar: No such file" in done.err
     photo_tar(tmp_path / "in/1.tar")
     assert cli("generate", f"{tmp_path}/in/{{0..1}}.tar", tmp_path / "corpus", "--quiet").code == 0

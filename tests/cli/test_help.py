@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -67,9 +70,27 @@ def test_a_misspelt_option_is_told_what_was_meant(cli: Cli, arguments: tuple[str
     assert done.code == 2 and f"did you mean {meant}?" in done.err and f"rawsynth {arguments[0]} --help" in done.err
 
 
+@pytest.mark.parametrize(("reader", "code", "said"), [("gone", 1, ""), ("full", 1, "No space left on device")])
+def test_output_that_nobody_takes_is_no_crash(reader: str, code: int, said: str) -> None:
+    """``rawsynth methods | head -0``, and ``rawsynth methods > /dev/full``."""
+    if reader == "gone":
+        end, target = os.pipe()
+        os.close(end)
+    elif Path("/dev/full").exists():
+        target = os.open("/dev/full", os.O_WRONLY)
+    else:
+        pytest.skip("no /dev/full here")
+    command = [sys.executable, "-m", "rawsynth", "methods"]
+    done = subprocess.run(command, stdout=target, stderr=subprocess.PIPE, text=True, timeout=120)
+    os.close(target)
+    assert done.returncode == code and said in done.stderr
+    assert "Exception ignored" not in done.stderr and "Traceback" not in done.stderr
+
+
 MISSPELT = [
     (("generat", "photos/", "corpus/"), "no verb 'generat'; did you mean generate?"),
     (("fit_style",), "did you mean fit-style?"),
+    (("--verison",), "no option '--verison'; did you mean --version?"),
     (("xyzzy",), "no verb 'xyzzy'. `rawsynth --help` lists all."),
     (("generate", "a", "b", "--method", "unproces"), "did you mean 'unprocess'?"),
     (("generate", "a", "b", "--noise", "poison_gaussian"), "did you mean 'poisson_gaussian'?"),

@@ -54,6 +54,14 @@ def test_a_missing_extra_names_its_command(monkeypatch: pytest.MonkeyPatch) -> N
     assert found["index"].figures == {"installed": True, "missing": []}
 
 
+def test_torchvision_is_advised_for_the_torch_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(metadata, "requires", lambda name: ["torch>=2", 'torchvision>=0.26; extra == "torchvision"'])
+    versions = {"torch": "2.13.0+cpu", "torchvision": "unknown"}
+    monkeypatch.setattr(software, "package_versions", lambda *names: {name: versions[name] for name in names})
+    (finding,) = software.extras()
+    assert finding.shown == "no torchvision: pip install 'rawsynth[torchvision]' torch==2.13.0"
+
+
 def test_not_installed_at_all(monkeypatch: pytest.MonkeyPatch) -> None:
     def missing(name: str) -> list[str]:
         raise metadata.PackageNotFoundError(name)

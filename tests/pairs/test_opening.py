@@ -126,7 +126,7 @@ def test_the_name_decides_where_two_layouts_are(place: str) -> None:
 def test_every_layout_is_documented() -> None:
     doc = open_pairs.__doc__
     assert doc is not None
-    assert {line.split("``")[1] for line in doc.splitlines() if line.startswith("    - ``")} == set(LAYOUTS)
+    assert {line.split("``")[1] for line in doc.splitlines() if line.lstrip().startswith("- ``")} == set(LAYOUTS)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -512,6 +512,14 @@ def test_heic_is_read_where_pillow_heif_is_installed(monkeypatch):
     np.testing.assert_array_equal(decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"), planes(PHOTO))
 
 
+def test_damaged_heic_is_named_in_the_same_words_every_time(monkeypatch):
+    monkeypatch.setitem(Image.OPEN, "HEIF", (PngImageFile, lambda prefix: False))
+    monkeypatch.setitem(sys.modules, "pillow_heif", types.SimpleNamespace(register_heif_opener=lambda: None))
+    monkeypatch.setattr(Image, "ID", [*Image.ID, "HEIF"])
+    with pytest.raises(SampleError, match=r"^HEIC of 24 bytes that libheif cannot open, is it whole\?$"):
+        decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+
+
 # ---- damage ----
 
 SMALL = PHOTO[:16, :24]

@@ -128,6 +128,8 @@ def test_equal_input_gives_equal_bytes(tmp_path: Path) -> None:
 
 def test_what_no_dng_holds_is_refused(tmp_path: Path) -> None:
     raw, url = raw_chart(), str(tmp_path / "a.dng")
+    with pytest.raises(UsageError, match=r"takes a RawImage: RawImage.from_packed\(planes, cfa\); got Tensor"):
+        write_dng(str(tmp_path / "a.dng"), torch.zeros(4, 2, 3))  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="one image of four planes"):
         write_dng(url, RawImage.stack([raw, raw]))
     with pytest.raises(UsageError, match="orientation is 1 to 8"):

@@ -202,6 +202,20 @@ def test_variance_by_plane() -> None:
         assert torch.equal(raw[1].variance()[plane], raw.variance()[1, plane])
 
 
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (RawImage.from_packed(torch.zeros(4, 2, 3), iso=100), "(4, 2, 3) float32 on cpu, RGGB, ISO 100, no noise"),
+        (RawImage.from_packed(torch.zeros(2, 1, 4, 2, 3), iso=[[100], [800]], camera="A"), "A, ISO 100 to 800, no"),
+        (RawImage.from_packed(torch.zeros(0, 4, 2, 3), iso=100), "(0, 4, 2, 3) float32 on cpu, no noise"),
+        (noisy_batch(2), "heteroscedastic_gaussian)"),
+    ],
+    ids=["one", "nested", "none", "noisy"],
+)
+def test_it_says_what_it_is_in_one_line(raw: RawImage, said: str) -> None:
+    assert said in repr(raw) and len(repr(raw)) < 200
+
+
 def test_variance_needs_noise() -> None:
     with pytest.raises(UsageError, match="AddNoise"):
         clean_batch().variance()

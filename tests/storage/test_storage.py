@@ -209,6 +209,17 @@ def test_an_unknown_scheme_names_itself(url: str) -> None:
         storage.exists(url)
 
 
+def test_a_driver_that_is_not_installed_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str, **options: Any) -> Any:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    with pytest.raises(UsageError, match=r"s3://bucket/a: needs a driver: pip install 'rawsynth\[s3\]'"):
+        storage.exists("s3://bucket/a")
+    with pytest.raises(UsageError, match=r"abfs://a: Install s3fs to access S3$"):
+        storage.exists("abfs://a")
+
+
 def test_streams_seek(place: str) -> None:
     url = storage.join(place, "a.bin")
     storage.write_atomic(url, bytes(range(256)))
@@ -281,5 +292,5 @@ def test_a_folder_that_cannot_be_listed_is_not_left_out(tmp_path: Path, monkeypa
         return scandir(path)
 
     monkeypatch.setattr(os, "scandir", refusing)
-    with pytest.raises(InputAccessError, match="Permission denied"):
+    with pytest.raises(InputAccessError, match=r"cannot read \S*/shut: Permission denied"):
         storage.walk_files(str(tmp_path))

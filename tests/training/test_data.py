@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import warnings
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -180,6 +182,13 @@ def test_any_number_of_workers_reads_the_same(pair_shards: Path, workers: int) -
     assert len(alone) == 4
     assert same_batches(read(pairs, workers), alone)
     assert same_batches(read(pairs, workers, start=2), alone[2:])
+
+
+def test_more_workers_than_cores_are_nothing_to_warn_of(pair_shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: {0}, raising=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(read(ShardPairs(str(pair_shards)), 2)) == 4
 
 
 @pytest.mark.slow

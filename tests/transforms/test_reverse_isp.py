@@ -378,9 +378,9 @@ def test_a_seed_needs_a_key_a_sample(keys: Any, message: str) -> None:
 @pytest.mark.parametrize(
     ("srgb", "message"),
     [
-        (np.zeros((3, 4, 4), np.uint8), "got ndarray"),
+        (np.zeros((3, 4, 4), np.uint8), r"got ndarray\. An array .H, W, 3.: torch.from_numpy"),
         (torch.zeros(4, 4), r"got \(4, 4\)"),
-        (torch.zeros(4, 4, 3), r"\(..., 3, H, W\); got \(4, 4, 3\)"),
+        (torch.zeros(4, 4, 3), r"\(..., 3, H, W\); got \(4, 4, 3\)\. Channels come first: image.permute"),
         (torch.zeros(1, 4, 4, 4), r"got \(1, 4, 4, 4\)"),
         (torch.zeros(3, 5, 4), "even sides; got 5x4. Crop one row or column"),
         (torch.zeros(3, 4, 7), "even sides; got 4x7. Crop one row or column"),
@@ -388,6 +388,7 @@ def test_a_seed_needs_a_key_a_sample(keys: Any, message: str) -> None:
         (torch.zeros(3, 4, 4, dtype=torch.int32), "uint8, or float in .*; got torch.int32"),
         (torch.zeros(3, 4, 4, dtype=torch.bool), "got torch.bool"),
         (torch.zeros(3, 4, 4, dtype=torch.uint16), "got torch.uint16"),
+        (torch.full((3, 4, 4), 255.0), r"float sRGB lies in \[0, 1\]; got values up to 255\. Divide them by 255"),
         (torch.zeros(0, 3, 4, 4), "empty|no image|at least one"),
     ],
 )
@@ -395,6 +396,10 @@ def test_wrong_images_are_refused(srgb: Any, message: str) -> None:
     for call in (ReverseISP("unprocess"), lambda x: ReverseISP("unprocess").apply_params(x, make(1))):
         with pytest.raises(UsageError, match=message):
             call(srgb)
+
+
+def test_what_resizing_overshoots_is_taken() -> None:
+    assert ReverseISP("unprocess")(torch.full((3, 4, 4), 1.2)).packed.isfinite().all()
 
 
 @pytest.mark.parametrize("change", [{"method": "rst_isp_net"}, {"method_version": "0"}])

@@ -65,7 +65,9 @@ def extras() -> Iterator[Finding]:
             needs.setdefault(extra, []).append(package)
     for extra, packages in sorted(needs.items()):
         missing = [package for package in packages if package_versions(package)[package] == "unknown"]
-        shown = "installed" if not missing else f"no {', '.join(missing)}: pip install 'rawsynth[{extra}]'"
+        # The newest torchvision would bring another torch, and on a CPU gigabytes of CUDA.
+        kept = f" torch=={package_versions('torch')['torch'].partition('+')[0]}" if extra == "torchvision" else ""
+        shown = "installed" if not missing else f"no {', '.join(missing)}: pip install 'rawsynth[{extra}]'{kept}"
         yield Finding("extras", extra, shown, figures={"installed": not missing, "missing": missing})
     if not needs:
         yield Finding("extras", "unknown", "rawsynth runs from a folder and is not installed: pip install -e '.[all]'")

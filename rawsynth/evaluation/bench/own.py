@@ -40,7 +40,7 @@ def load_own_method(place: str) -> OwnMethod:
     if not colon or not name.isidentifier() or path.suffix != ".py":
         raise UsageError(f"--own takes FILE.py:CLASS, such as mine.py:MyMethod; got {place!r}.")
     if not path.is_file():
-        raise UsageError(f"--own {place}: there is no file {file}.")
+        raise UsageError(f"--own {place}: there is no file {file}. docs/add-a-method.md has one to begin with.")
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     # Under a name of its own: two files of one name may be given.
     spec = importlib.util.spec_from_file_location(f"rawsynth_own_{digest[:12]}", path)
