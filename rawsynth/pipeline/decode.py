@@ -80,7 +80,8 @@ def _check_header(image: ImageFile.ImageFile, name: str, max_pixels: int) -> Non
         size = f"{width}x{height} = {width * height} pixels"
         raise SampleError(f"{size} exceeds max_pixels {max_pixels}; raise --max-pixels")
     frames = _count_pages(image) if isinstance(image, TiffImageFile) else getattr(image, "n_frames", 1)
-    if frames != 1:
+    # Of the images in one HEIC the file says which is the photograph, and that one is opened.
+    if frames != 1 and name != "HEIC":
         raise SampleError(f"{name} with {frames} frames, want a single image: save the frame to use as its own file")
     if isinstance(image, TiffImageFile):
         # The first page of DNG, NEF and ARW files is a preview, which must not pass for the photograph.

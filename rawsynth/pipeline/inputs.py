@@ -16,9 +16,14 @@ from rawsynth.pipeline.local_files import listed_size
 from rawsynth.pipeline.shards import TAR_SUFFIXES, InputFile, Listing
 from rawsynth.raw.files import RAW_SUFFIXES
 
-IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "ppm", "pgm", "jp2", "avif", "heic", "gif")
+IMAGE_EXTENSIONS = (
+    "jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "ppm", "pgm", "jp2", "avif", "heic", "gif", "jfif", "jpe",
+    "heif", "hif",
+)  # fmt: skip
 LIST_SUFFIXES = (".txt", ".lst", ".list")
 TABLE_SUFFIX = ".parquet"
+_PACKED = (".zip", ".7z", ".rar", ".gz", ".xz", ".zst", ".bz2")
+_MOST_NAMED = 3
 
 
 def list_input(source: str, config: ReadConfig) -> Listing:
@@ -48,11 +53,23 @@ def list_input(source: str, config: ReadConfig) -> Listing:
         tables = tuple(_checked(root, InputFile(path, size)) for path, size in named)
     if not (tars or images or tables):
         raise UsageError(
-            f"no images and no tar shards in {source!r} ({len(rows)} files). Give a folder with images "
+            f"no images and no tar shards in {source!r}{_told(rows)}. Give a folder with images "
             f"({', '.join(IMAGE_EXTENSIONS[:5])}, ...; dng, nef, ...), tars such as 'shards/{{000..009}}.tar', Parquet "
             "files that hold images, or a list file (.txt)."
         )
     return Listing(root, tars, images, tables)
+
+
+def _told(rows: list[tuple[str, int | None]]) -> str:
+    """Say what was found that is none of these."""
+    if not rows:
+        return ": nothing is there, hidden files aside"
+    names = [path for path, _ in rows]
+    packed = next((name for name in names if name.lower().endswith(_PACKED)), None)
+    if packed is not None:
+        return f"; unpack {packed!r} first"
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    return f", only {', '.join(map(repr, names[:_MOST_NAMED]))}{more}"
 
 
 def is_hidden(path: str) -> bool:

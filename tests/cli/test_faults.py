@@ -120,7 +120,7 @@ ROWS: list[tuple[tuple[str, ...], str, int, str]] = [
     (("export", "index", "status", "verify"), "empty", 1, "no corpus at empty: there is no dataset.json. Give"),
     (PAIRS, "empty", 2, "no pairs in empty: 0 files"),
     (("calibrate",), "empty", 2, "empty holds no frames"),
-    (("generate",), "empty", 2, "no images and no tar shards in 'empty' (0 files)"),
+    (("generate",), "empty", 2, "no images and no tar shards in 'empty': nothing is there"),
     (("pairs",), "empty", 2, "no camera RAW files among 0 in empty"),
     (("noise-report",), "empty", 1, "empty: 0 frames"),
     (("inspect",), "empty", 2, "empty is a folder without dataset.json"),

@@ -11,6 +11,7 @@ from random import Random
 from typing import Any
 
 import numpy as np
+import pillow_heif
 from PIL import Image, ImageCms
 from skimage import data as photographs
 
@@ -22,6 +23,7 @@ Chunk = tuple[bytes, bytes]
 @cache
 def image_seeds() -> dict[str, bytes]:
     """Small real photographs in every format that is read, in the variants that take other paths through readers."""
+    pillow_heif.register_heif_opener()
     small = np.ascontiguousarray(photographs.astronaut()[20:60, 150:198])
     color, gray = Image.fromarray(small), Image.fromarray(small[:, :, 1])
     deep = Image.fromarray(small[:, :, 1].astype(np.uint16) * 257)
@@ -46,6 +48,7 @@ def image_seeds() -> dict[str, bytes]:
         ("tiff fax", gray.convert("1"), {"compression": "group4"}),
         ("gif", color.quantize(32), {}),
         ("avif", color, {"icc_profile": icc, "speed": 10}),
+        ("heif", color, {"exif": exif.tobytes()}),
         ("jpeg2000", color, {}),
         ("bmp", color, {}),
         ("bmp palette", color.quantize(16), {}),

@@ -4,12 +4,12 @@ import io
 import math
 import struct
 import sys
-import types
 import warnings
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import pillow_heif
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -470,8 +470,6 @@ def test_mpo_takes_its_first_frame():
     ("data", "words"),
     [
         (b"", "empty file"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC: install pillow-heif .* or convert"),
-        (b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic", "HEIC: install pillow-heif"),
         (b"\0\0\0\x18ftypcrx \0\0\0\x01", "camera RAW"),
         (b"II*\0\x10\0\0\0CR\x02\0", "camera RAW"),
         (b"II\x1a\0\0\0HEAPCCDR", "camera RAW"),
@@ -502,22 +500,48 @@ def test_what_is_no_picture_is_named(data, words):
         decode(data)
 
 
-def test_heic_is_read_where_pillow_heif_is_installed(monkeypatch):
-    def register():
-        Image.register_open("HEIF", lambda file, name: PngImageFile(io.BytesIO(encoded(PHOTO))), lambda prefix: True)
+# ---- HEIC ----
 
-    monkeypatch.setitem(Image.OPEN, "HEIF", None)  # so that the end of the test takes it out again
-    monkeypatch.setitem(sys.modules, "pillow_heif", types.SimpleNamespace(register_heif_opener=register))
-    monkeypatch.setattr(Image, "ID", list(Image.ID))
-    np.testing.assert_array_equal(decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"), planes(PHOTO))
+NO_HEIC = (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic")
 
 
-def test_damaged_heic_is_named_in_the_same_words_every_time(monkeypatch):
-    monkeypatch.setitem(Image.OPEN, "HEIF", (PngImageFile, lambda prefix: False))
-    monkeypatch.setitem(sys.modules, "pillow_heif", types.SimpleNamespace(register_heif_opener=lambda: None))
-    monkeypatch.setattr(Image, "ID", [*Image.ID, "HEIF"])
+def heic(image, **options):
+    """A real HEIC file, without loss where that is possible: 4:4:4, and the matrix of RGB itself."""
+    buffer = io.BytesIO()
+    pillow_heif.register_heif_opener()
+    image.save(buffer, "HEIF", quality=-1, chroma=444, matrix_coefficients=0, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("data", NO_HEIC)
+def test_without_pillow_heif_it_is_said_what_to_install(monkeypatch, data):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(SampleError, match="HEIC: install pillow-heif .* or convert"):
+        decode(data)
+
+
+def test_heic_is_read_as_it_was_written():
+    np.testing.assert_array_equal(decode(heic(Image.fromarray(PHOTO))), planes(PHOTO))
+
+
+def test_of_a_heic_with_several_images_the_primary_is_the_photograph():
+    others = [Image.fromarray(PHOTO[::2, ::2].copy()), Image.fromarray(PHOTO[:16, :16].copy())]
+    data = heic(others[0], save_all=True, append_images=[Image.fromarray(PHOTO), others[1]], primary_index=1)
+    np.testing.assert_array_equal(decode(data), planes(PHOTO))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_heic_is_turned_once(orientation):
+    """By its own `irot` and `imir` (ISO/IEC 23008-12), which EXIF in the same file repeats."""
+    data = heic(Image.fromarray(PHOTO), exif=exif(orientation))
+    assert (b"irot" in data or b"imir" in data) == (orientation > 1)
+    np.testing.assert_array_equal(decode(data), decode(encoded(PHOTO, exif=exif(orientation))))
+
+
+@pytest.mark.parametrize("data", NO_HEIC)
+def test_damaged_heic_is_named_in_the_same_words_every_time(data):
     with pytest.raises(SampleError, match=r"^HEIC of 24 bytes that libheif cannot open, is it whole\?$"):
-        decode(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+        decode(data)
 
 
 # ---- damage ----

@@ -137,9 +137,11 @@ def test_a_folder_may_have_brackets_in_its_name(photos: Path) -> None:
 
 
 NOTHING = [
-    ("empty", "no images and no tar shards"),
-    ("texts", "no images and no tar shards"),
-    ("hidden", "no images and no tar shards"),
+    ("empty", "no images and no tar shards in .*: nothing is there, hidden files aside"),
+    ("texts", r"no images and no tar shards in .*, only 'a\.mp4', 'b\.mp4', 'notes\.md' and 1 more\. Give"),
+    ("hidden", "no images and no tar shards in .*: nothing is there, hidden files aside"),
+    ("packed", "no images and no tar shards in .*; unpack 'all/photos.ZIP' first"),
+    ("packed/all/photos.ZIP", "; unpack 'photos.ZIP' first"),
     ("texts/notes.md", "no images and no tar shards"),
     ("empty/*.jpg", "no images and no tar shards"),
     ("empty.txt", "no images and no tar shards"),
@@ -151,9 +153,11 @@ NOTHING = [
 def test_an_input_without_images_is_refused(
     tmp_path: Path, photo: Callable[..., bytes], source: str, message: str
 ) -> None:
-    for folder in ("empty", "texts", "hidden/.git"):
+    for folder in ("empty", "texts", "hidden/.git", "packed/all"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "texts/notes.md").write_text("# no image")
+    for name in ("notes.md", "a.mp4", "b.mp4", "z.doc"):
+        (tmp_path / "texts" / name).write_text("# no image")
+    (tmp_path / "packed/all/photos.ZIP").write_bytes(b"PK")
     (tmp_path / "hidden/.git/a.jpg").write_bytes(photo(0))
     (tmp_path / "empty.txt").write_text("# a list of nothing\n")
     with pytest.raises(UsageError, match=message) as caught:
