@@ -26,7 +26,7 @@ ELSEWHERE = {
     "noise": "tests/test_readme.py",
     "add-a-method": "tests/test_readme.py",
     "downstream": "wants SIDD and ELD: tests/pairs/test_sidd.py, test_eld.py",
-    "integrations": "wants datasets: tests/test_examples.py, where it is installed",
+    "integrations": "tests/test_examples.py",
 }
 Names = dict[str, Any]
 

@@ -130,10 +130,22 @@ def test_parquet(tmp_path: Path) -> None:
     assert "4 samples from 4 rows" in out and "(4, 64, 64) a photograph of chelsea" in out
 
 
+@pytest.fixture
+def cameras(tmp_path: Path, photos: Path) -> Path:
+    """A corpus whose samples' JSON differ in form: of several cameras, with noise of several parameters."""
+    choices = {"method": {"method": "unprocess", "camera": "random"}, "image": {"crop": 32, "crops": 4}}
+    noise = {"noise": {"noise": "physics"}}
+    generate(build_config({"input": str(photos), "output": str(tmp_path / "cameras"), **choices, **noise}))
+    return tmp_path / "cameras"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(util.find_spec("datasets") is None, reason="Hugging Face datasets is not installed")
-def test_hugging_face(crops: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("corpus", ["crops", "cameras"])
+def test_hugging_face(
+    corpus: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "huggingface"))
-    out = run_example("12_hugging_face.py", str(crops))
+    out = run_example("12_hugging_face.py", str(request.getfixturevalue(corpus)))
     assert "clean.npy (4, 16, 16)" in out and "noisy.npy (4, 16, 16)" in out and "20 samples" in out
