@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 # Seconds between two lines of a log: few at first, and not many of a work of days.
 SHORTEST_S, LONGEST_S, SHARE = 30.0, 600.0, 0.1
-_SHORT = {"image": "img", "B": "B"}
+_SHORT = {"image": "img"}
 
 
 class Meter:
@@ -52,6 +52,8 @@ class Meter:
         self._name, self._words, self._lasting, self._clock = name, words, lasting, clock
         self._figures: dict[str, Any] = {}
         self._bar: Any = None
+        # There is none where it was closed.
+        shown = shown and sys.stderr is not None
         self._logs = shown and not sys.stderr.isatty()
         self._began = self._said = clock()
         if shown and not self._logs:
@@ -140,7 +142,9 @@ class Meter:
 
 
 def say(message: str) -> None:
-    """Print a line on standard error, over any bar that is there."""
+    """Print a line on standard error, over any bar that is there; nothing where it was closed."""
+    if sys.stderr is None:
+        return
     tqdm.write(message, file=sys.stderr)
     sys.stderr.flush()
 

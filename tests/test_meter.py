@@ -10,10 +10,13 @@ import sys
 import termios
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rawsynth.meter import LONGEST_S, SHORTEST_S, Meter
+from rawsynth.meter import LONGEST_S, SHORTEST_S, Meter, say
+
+Cli = Callable[..., Any]
 
 
 class Clock:
@@ -121,21 +124,31 @@ def test_a_pipe_gets_plain_lines(photos: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("option", ["--quiet", "--json-log"])
-def test_a_pipe_gets_no_progress_that_was_declined(photos: Path, tmp_path: Path, option: str) -> None:
-    done = subprocess.run(command(photos, tmp_path / "corpus", option), capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0 and "of 5 images" not in done.stderr
-    assert all(line.startswith("{") for line in done.stderr.splitlines())
+def test_a_pipe_gets_no_progress_that_was_declined(cli: Cli, photos: Path, tmp_path: Path, option: str) -> None:
+    done = cli(*command(photos, tmp_path / "corpus", option)[3:])
+    assert done.code == 0 and "of 5 images" not in done.err
+    assert all(line.startswith("{") for line in done.err.splitlines())
 
 
-def test_ranks_say_who_they_are(photo_tar: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_closed_standard_error_is_no_crash(
+    cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """``2>&-``: Python has ``None`` there."""
+    monkeypatch.setattr(sys, "stderr", None)
+    say("to nobody")
+    done = cli(*command(photos, tmp_path / "corpus")[3:])
+    assert done.code == 0 and "5 samples from 5 images" in done.out and "100%" not in done.out
+
+
+def test_ranks_say_who_they_are(
+    cli: Cli, photo_tar: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for index in range(2):
         photo_tar(tmp_path / f"in/{index}.tar", 1)
-    rank = {"RANK": "0", "WORLD_SIZE": "2", "LOCAL_RANK": "0"}
-    done = subprocess.run(
-        command(tmp_path / "in", tmp_path / "corpus"), capture_output=True, text=True, timeout=120,
-        env=os.environ | rank,
-    )  # fmt: skip
-    assert "rawsynth generate, rank 0: 0.0 of " in done.stderr and "images 1" in done.stderr
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("LOCAL_RANK", "0")):
+        monkeypatch.setenv(name, value)
+    done = cli(*command(tmp_path / "in", tmp_path / "corpus")[3:])
+    assert "rawsynth generate, rank 0: 0.0 of " in done.err and "images 1" in done.err
 
 
 def test_a_terminal_gets_a_bar(photos: Path, tmp_path: Path) -> None:

@@ -69,7 +69,7 @@ def _advice(summary: Summary) -> Sequence[str]:
     unread = [cause for cause in causes if cause.startswith(HEIC_MISSING)]
     too_large = [cause for cause in causes if "--max-pixels" in cause]
     lines = [f"  every one, with its cause: rawsynth status {shlex.quote(summary.output)} --losses"]
-    helps = ["after `pip install pillow-heif`"] if unread else []
+    helps = ["after `pip install 'rawsynth[heic]'`"] if unread else []
     if len(causes) > len(unread) + len(too_large) or summary.lost_causes.others:
         helps.append("once files are mended or replaced")
     if helps:

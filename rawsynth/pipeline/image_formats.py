@@ -38,7 +38,7 @@ def open_heic(file: io.BytesIO) -> ImageFile.ImageFile:
     try:
         plugin = importlib.import_module("pillow_heif")
     except ImportError as missing:
-        raise SampleError(f"{HEIC_MISSING} (`pip install pillow-heif`) or convert it to JPEG") from missing
+        raise SampleError(f"{HEIC_MISSING} (`pip install 'rawsynth[heic]'`) or convert it to JPEG") from missing
     plugin.register_heif_opener()
     try:
         return Image.open(file, formats=("HEIF",))

@@ -24,7 +24,7 @@ from rawsynth.storage.parquet import ParquetDamage, damage_told, parquet_file, r
 
 _ROWS = 8
 _MOST_LISTED = 20
-_BYTES = ("binary", "large_binary")
+_BYTES = ("binary", "large_binary", "binary_view")
 _USUAL_NAMES = ("image", "img")
 
 

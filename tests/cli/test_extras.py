@@ -117,4 +117,4 @@ def test_every_extra_that_is_named_exists() -> None:
     pages = [*ROOT.glob("rawsynth/**/*.py"), *ROOT.glob("docs/*.md"), ROOT / "README.md"]
     named = {name for page in pages for name in re.findall(r"rawsynth\[(\w+)\]", page.read_text())}
     assert named <= set(extras), "an extra that there is not"
-    assert named >= {"calibrate", "demo", "http", "parquet", "ray", "s3", "sidd", "train"}
+    assert named >= {"calibrate", "demo", "heic", "http", "parquet", "ray", "s3", "sidd", "train"}

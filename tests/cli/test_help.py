@@ -43,12 +43,6 @@ def test_help_ends_with_examples(verb: str, cli: Cli) -> None:
     assert all(line in shown for line in examples(verb)), "the help prints its examples as they are written"
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_examples_parse(verb: str) -> None:
-    for arguments in own_commands(verb):
-        assert parse(arguments).verb == arguments[0]
-
-
 def test_the_top_of_the_help_names_every_verb_and_its_examples_parse(cli: Cli) -> None:
     shown = cli("--help").out
     assert all(re.search(rf"^ +{verb}\s", shown, re.MULTILINE) for verb in VERBS)

@@ -171,10 +171,10 @@ def test_every_example_in_the_help_parses(
     """And names methods, cameras and noise that exist, where it names any."""
     monkeypatch.chdir(tmp_path)
     Path("corpus.toml").write_text('input = "photos"\noutput = "corpus"\n')
-    examples = re.findall(r"^  rawsynth (.+)$", help_of(verb, capsys), re.MULTILINE)
+    examples = re.findall(r"^  (?:(?:torchrun|srun) .*?-m )?rawsynth (.+)$", help_of(verb, capsys), re.MULTILINE)
     assert examples
     for example in examples:
-        args = build_parser().parse_args(shlex.split(example))
+        args = build_parser().parse_args(shlex.split(example, comments=True))
         assert args.verb in VERBS
         if args.verb == "generate" and not {"method.weights", "method.style"} & vars(args).keys():
             make_transforms(config_from_args(args))

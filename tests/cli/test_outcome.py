@@ -26,8 +26,8 @@ def lost(*causes: str, output: str = "corpus") -> str:
 
 HELPS = [
     ((DAMAGED,), "helps once files are mended or replaced", "pillow-heif"),
-    ((f"{HEIC_MISSING} or convert",), "helps after `pip install pillow-heif`", "mended"),
-    ((HEIC_MISSING, DAMAGED), "helps after `pip install pillow-heif`, and once files are mended or replaced", "pixels"),
+    ((f"{HEIC_MISSING} or convert",), "helps after `pip install 'rawsynth[heic]'`", "mended"),
+    ((HEIC_MISSING, DAMAGED), "rawsynth[heic]'`, and once files are mended or replaced", "pixels"),
     ((LARGE,), "another --max-pixels is another configuration: give a new output, or --overwrite", "--retry-errors"),
 ]
 

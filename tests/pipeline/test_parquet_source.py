@@ -119,6 +119,7 @@ COLUMNS: list[tuple[dict[str, Any], dict[bytes, bytes], str | None, str]] = [
     ({"photo": STRUCT, "label": pa.int64()}, {}, None, "photo"),
     ({"jpg": pa.binary(), "id": pa.string()}, {}, None, "jpg"),
     ({"jpg": pa.large_binary(), "id": pa.string()}, {}, None, "jpg"),
+    ({"jpg": pa.binary_view(), "id": pa.string()}, {}, None, "jpg"),
     ({"mask": STRUCT, "image": STRUCT}, {}, None, "image"),
     ({"img": pa.binary(), "thumbnail": pa.binary()}, {}, None, "img"),
     ({"before": STRUCT, "after": STRUCT}, {}, "after", "after"),

@@ -52,7 +52,8 @@ def codecs() -> Iterator[Finding]:
             advice = f"read {name} files: pip install --upgrade --force-reinstall pillow"
             yield Finding("codecs", name, "no", "note", advice, False)
     if util.find_spec("pillow_heif") is None:
-        yield Finding("codecs", "HEIC", "no; a phone's .heic files would be recorded as lost: pip install pillow-heif")
+        told = "no; a phone's .heic files would be recorded as lost: pip install 'rawsynth[heic]'"
+        yield Finding("codecs", "HEIC", told)
     else:
         yield Finding("codecs", "HEIC", "yes, by pillow-heif", figures=True)
 
