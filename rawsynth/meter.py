@@ -11,6 +11,8 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from rawsynth.counting import counted
+
 # Seconds between two lines of a log: few at first, and not many of a work of days.
 SHORTEST_S, LONGEST_S, SHARE = 30.0, 600.0, 0.1
 _SHORT = {"image": "img", "B": "B"}
@@ -135,8 +137,7 @@ class Meter:
     def _counted(self, done: int, total: int | None) -> str:
         if self._unit == "B":
             return f"{done / 1e6:,.1f}" + (f" of {total / 1e6:,.1f}" if total else "") + " MB"
-        plural = "" if (total or done) == 1 else "s"
-        return f"{done:,}" + (f" of {total:,}" if total else "") + f" {self._unit}{plural}"
+        return (f"{done:,} of " if total else "") + counted(total or done, self._unit, grouped=True)
 
 
 def say(message: str) -> None:

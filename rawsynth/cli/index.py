@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 
+from rawsynth.counting import counted
+
 DESCRIPTION = """\
 Write an index of a corpus: a row a sample with its key, its part, offset and size of each member, camera, light, ISO,
 noise and source. rawsynth.CorpusIndex opens it for random access by key; any other tool can select samples by it and
@@ -47,7 +49,10 @@ def run(args: argparse.Namespace) -> int:
             watch=lambda part: meter.advance(),
         )
     if not args.quiet:
-        print(f"{done.url}: {done.samples:,} samples in {done.parts:,} parts of {done.shards:,} shards")
+        parts = f"{counted(done.samples, 'sample', grouped=True)} in {counted(done.parts, 'part', grouped=True)}"
+        print(f"{done.url}: {parts} of {counted(done.shards, 'shard', grouped=True)}")
     if done.missing:
-        print(f"{args.corpus}: {done.missing:,} shards are not done and not in the index; run it again when they are")
+        are, they = ("is", "it") if done.missing == 1 else ("are", "they")
+        missing = counted(done.missing, "shard", grouped=True)
+        print(f"{args.corpus}: {missing} {are} not done and not in the index; run it again when {they} {are}")
     return int(bool(done.missing))

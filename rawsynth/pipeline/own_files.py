@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from rawsynth import storage
+from rawsynth.counting import counted
 from rawsynth.errors import CorpusError, UsageError
 from rawsynth.pipeline.card_file import CARD_FILE, holds_own_card
 from rawsynth.pipeline.record import FAILURE_FOLDER, RECORD_FOLDER, ShardRecord
@@ -37,7 +38,7 @@ def refuse_foreign_files(output: str) -> None:
     foreign = [path for path in files if path not in own]
     if foreign:
         raise UsageError(
-            f"{output} holds {len(foreign)} files, such as {foreign[0]!r}, but no {DATASET_FILE}. "
+            f"{output} holds {counted(len(foreign), 'file')}, such as {foreign[0]!r}, but no {DATASET_FILE}. "
             "Choose an empty folder."
         )
 

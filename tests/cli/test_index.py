@@ -36,7 +36,7 @@ def test_an_unfinished_corpus(cli: Cli, corpus: Path) -> None:
     (corpus / "records/images-00001.json").unlink()
     done = cli("index", corpus)
     assert done.code == 1
-    assert "3 samples in 2 parts of 2 shards" in done.out and "1 shards are not done" in done.out
+    assert "3 samples in 2 parts of 2 shards" in done.out and "1 shard is not done" in done.out
 
 
 def test_a_damaged_part(cli: Cli, corpus: Path) -> None:

@@ -365,7 +365,7 @@ def test_an_output_with_other_files_is_refused(photos: Path, tmp_path: Path) -> 
     (tmp_path / "corpus/sub").mkdir(parents=True)
     (tmp_path / "corpus/sub/thesis.tex").write_text("mine")
     for run in ({}, {"overwrite": True}):
-        with pytest.raises(UsageError, match=r"holds 1 files, such as 'sub/thesis\.tex', but no dataset\.json"):
+        with pytest.raises(UsageError, match=r"holds 1 file, such as 'sub/thesis\.tex', but no dataset\.json"):
             start(photos, tmp_path / "corpus", run=run)
     assert everything_under(tmp_path / "corpus") == {"sub/thesis.tex": b"mine"}
 
