@@ -65,7 +65,7 @@ def test_crops_left_out_are_counted(cli: Cli, shots: Path, tmp_path: Path) -> No
     assert done.code == 0
     assert done.out.splitlines()[0].endswith("5 pairs from 1 of 1 RAW file")
     assert done.out.splitlines()[1] == "  sRGB of 1 file: the camera's JPEG beside the RAW"
-    assert done.out.splitlines()[2] == "1 crops of these files left out: 1 misaligned"
+    assert done.out.splitlines()[2] == "1 crop of these files left out: 1 misaligned"
 
 
 def test_nothing_good_is_a_failure(cli: Cli, shots: Path, tmp_path: Path) -> None:
