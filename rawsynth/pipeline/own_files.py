@@ -61,9 +61,12 @@ def _recorded_files(output: str, files: list[str]) -> set[str]:
 
 def _is_index(output: str, path: str) -> bool:
     """Whether a file is what ``rawsynth index`` writes beside the parts, and not the user's own of that name."""
-    if path not in INDEX_FILES:
-        return False
-    with storage.open_read(storage.join(output, path)) as stream:
+    return path in INDEX_FILES and begins_as_index(storage.join(output, path))
+
+
+def begins_as_index(url: str) -> bool:
+    """Whether a file begins as an index does; of Parquet any file does."""
+    with storage.open_read(url) as stream:
         return stream.read(64).startswith((b'{"rawsynth_index":', b"PAR1"))
 
 

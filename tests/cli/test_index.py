@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -30,6 +31,27 @@ def test_beside_the_parts_by_default(cli: Cli, corpus: Path) -> None:
 def test_parquet(cli: Cli, corpus: Path, arguments: tuple[str, ...]) -> None:
     assert cli("index", corpus, "--quiet", *(argument.format(corpus) for argument in arguments)).out == ""
     assert pq.read_table(corpus / "index.parquet").num_rows == 5
+
+
+def test_a_file_of_the_users_own_stays(cli: Cli, corpus: Path, tmp_path: Path) -> None:
+    text, table = tmp_path / "notes.jsonl", tmp_path / "rows.parquet"
+    text.write_text('{"mine": 1}\n')
+    pq.write_table(pa.table({"mine": [1]}), table)
+    for mine in (text, table, tmp_path):
+        kept = mine.read_bytes() if mine.is_file() else b""
+        done = cli("index", corpus, "--output", mine)
+        assert done.code == 2 and str(mine) in done.err and "name a" in done.err
+        assert mine.is_dir() or mine.read_bytes() == kept
+
+
+@pytest.mark.parametrize("name", ["an.jsonl", "an.parquet"])
+def test_an_index_and_what_is_left_of_one_are_replaced(cli: Cli, corpus: Path, tmp_path: Path, name: str) -> None:
+    url = tmp_path / name
+    assert cli("index", corpus, "--output", url).code == 0
+    whole = url.read_bytes()
+    for left in (whole, whole[: len(whole) // 2], b""):
+        url.write_bytes(left)
+        assert cli("index", corpus, "--output", url).code == 0 and url.read_bytes() == whole
 
 
 def test_an_unfinished_corpus(cli: Cli, corpus: Path) -> None:
