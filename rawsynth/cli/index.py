@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("corpus", help="folder or URL of the corpus")
     parser.add_argument(
-        "-o", "--output", metavar="FILE", help="file or URL (default: index.jsonl in the corpus); replaces an index only"
+        "-o", "--output", metavar="FILE", help="file or URL (default: index.jsonl in the corpus), no file but an index"
     )
     parser.add_argument("--format", choices=["jsonl", "parquet"], help="by the name of the output if not given")
     parser.add_argument("--threads", type=int, metavar="N", help="parts read at a time; the cores if not given")
