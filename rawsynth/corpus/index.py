@@ -116,10 +116,8 @@ def write_index(
 
 def refuse_foreign(url: str) -> None:
     """Raise UsageError if a file is there that is no index: it is the user's own."""
-    if not storage.exists(url):
+    if not storage.exists(url) or storage.is_folder(url):
         return
-    if storage.is_folder(url):
-        raise UsageError(f"index {url} is a folder; name a file for the index.")
     if storage.size(url) and (not begins_as_index(url) or _is_other_table(url)):
         raise UsageError(f"{url} is there already and no index of rawsynth's; name another file, or remove it.")
 

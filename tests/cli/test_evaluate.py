@@ -129,7 +129,7 @@ def test_a_damaged_pair_is_named_and_the_exit_code_says_so(cli: Cli, tmp_path: P
 def test_nothing_to_score(cli: Cli, tmp_path: Path) -> None:
     done = cli("evaluate", write_pairs(tmp_path / "pairs.tar", 1, damaged=0))
     assert done.code == 1 and done.out == ""
-    assert "none of the 1 pair could be scored" in done.err
+    assert "none of 1 pair could be scored" in done.err
 
 
 WRONG: list[tuple[str, list[str], str]] = [

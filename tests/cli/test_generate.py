@@ -93,7 +93,7 @@ def test_a_dry_run_writes_nothing_and_estimates(
     done = cli("generate", photos, tmp_path / "corpus", "--dry-run", "--crop", "16", "--crops", "4")
     assert done.code == 0 and everything_under(tmp_path) == before
     images = 20 if kind == "tars" else 5
-    assert f"{5 if kind == 'tars' else 1} shards" in done.out and f"{images} images" in done.out
+    assert ("5 shards" if kind == "tars" else "1 shard,") in done.out and f"{images} images" in done.out
     assert f"about {4 * images} samples" in done.out
     assert "MB" in done.out and "time" in done.out and "nothing was written" in done.out
 
@@ -235,7 +235,7 @@ def test_new_files_are_hinted_at_and_taken_up(
     cli("generate", photos, tmp_path / "corpus", "--quiet")
     (photos / "new.png").write_bytes(photo(5))
     hinted = cli("generate", photos, tmp_path / "corpus", "--quiet")
-    assert hinted.code == 0 and "1 input files are new" in hinted.err and "--extend" in hinted.err
+    assert hinted.code == 0 and "1 input file is new" in hinted.err and "--extend" in hinted.err
     extended = cli("generate", photos, tmp_path / "corpus", "--quiet", "--extend")
     assert extended.code == 0 and "6 samples from 6 images in 2 of 2 shards" in extended.out
 
