@@ -11,6 +11,8 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from rawsynth.counting import counted
+
 # Seconds between two lines of a log: few at first, and not many of a work of days.
 SHORTEST_S, LONGEST_S, SHARE = 30.0, 600.0, 0.1
 _SHORT = {"image": "img"}
@@ -56,13 +58,21 @@ class Meter:
         shown = shown and sys.stderr is not None
         self._logs = shown and not sys.stderr.isatty()
         self._began = self._said = clock()
-        if shown and not self._logs:
+        self._waits = shown and not self._logs
+        if total is not None:
+            self._show()
+            if self._logs:
+                self._say()
+
+    def _show(self) -> None:
+        """Draw the bar, if it is not there: work that fails before it has anything to count leaves none behind."""
+        if self._waits:
+            self._waits = False
             self._bar = tqdm(
-                total=total, initial=done, unit=_SHORT.get(unit, unit), unit_scale=unit == "B", desc=words or None,
-                dynamic_ncols=True, mininterval=0.2, leave=lasting, file=sys.stderr,
+                total=self._total, initial=self._first, unit=_SHORT.get(self._unit, self._unit), leave=self._lasting,
+                unit_scale=self._unit == "B", desc=self._words or None, dynamic_ncols=True, mininterval=0.2,
+                file=sys.stderr,
             )  # fmt: skip
-        elif self._logs and total is not None:
-            self._say()
 
     def __enter__(self) -> Self:
         return self
@@ -75,6 +85,7 @@ class Meter:
     def advance(self, count: int = 1) -> None:
         """Count some more as done."""
         self._done += count
+        self._show()
         if self._bar is not None:
             self._bar.update(count)
         self._say_if_due()
@@ -91,6 +102,7 @@ class Meter:
         if words == self._words:
             return
         self._words, self._total, self._done, self._first, self._began = words, total, 0, 0, self._clock()
+        self._show()
         if self._bar is not None:
             self._bar.reset(total)
             self._bar.set_description(words, refresh=False)
@@ -110,7 +122,7 @@ class Meter:
             self._bar.close()
         elif self._logs and self._lasting and self._done > self._first:
             self._say()
-        self._bar, self._logs = None, False
+        self._bar, self._logs, self._waits = None, False, False
 
     def _say_if_due(self) -> None:
         now = self._clock()
@@ -137,8 +149,7 @@ class Meter:
     def _counted(self, done: int, total: int | None) -> str:
         if self._unit == "B":
             return f"{done / 1e6:,.1f}" + (f" of {total / 1e6:,.1f}" if total else "") + " MB"
-        plural = "" if (total or done) == 1 else "s"
-        return f"{done:,}" + (f" of {total:,}" if total else "") + f" {self._unit}{plural}"
+        return (f"{done:,} of " if total else "") + counted(total or done, self._unit, grouped=True)
 
 
 def say(message: str) -> None:

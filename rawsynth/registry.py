@@ -14,8 +14,14 @@ T = TypeVar("T")
 _MOST_LISTED = 40
 
 
-def pick(table: Mapping[str, T], name: str, kind: str) -> T:
+def pick(table: Mapping[str, T], name: str, kind: str, *, meant: str | None = None) -> T:
     """Return ``table[name]``.
+
+    Args:
+        table: what there is, by name.
+        name: which of it.
+        kind: what the table holds, in the singular.
+        meant: what to suggest where there is no such name; the closest by letters if ``None``.
 
     Raises:
         UnknownNameError: ``name`` is not in the table; the message lists what is.
@@ -27,7 +33,7 @@ def pick(table: Mapping[str, T], name: str, kind: str) -> T:
     """
     if isinstance(name, str) and name in table:
         return table[name]
-    close = difflib.get_close_matches(str(name), table, n=1)
+    close = difflib.get_close_matches(str(name), table, n=1) if meant is None else [meant]
     hint = f"; did you mean {close[0]!r}?" if close else "."
     choices = sorted(table)
     if len(choices) > _MOST_LISTED:

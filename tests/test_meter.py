@@ -151,10 +151,11 @@ def test_ranks_say_who_they_are(
     assert "rawsynth generate, rank 0: 0.0 of " in done.err and "images 1" in done.err
 
 
-def test_a_terminal_gets_a_bar(photos: Path, tmp_path: Path) -> None:
+def on_terminal(*words: str) -> tuple[int, bytes]:
+    """Run a command; return its exit code and what a terminal of 120 columns gets on standard error."""
     master, slave = pty.openpty()
     termios.tcsetwinsize(slave, (24, 120))
-    process = subprocess.Popen(command(photos, tmp_path / "corpus"), stdout=subprocess.DEVNULL, stderr=slave)
+    process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=slave)
     os.close(slave)
     seen = b""
     while True:
@@ -166,5 +167,18 @@ def test_a_terminal_gets_a_bar(photos: Path, tmp_path: Path) -> None:
             break
         seen += read
     os.close(master)
-    assert process.wait(120) == 0
+    return process.wait(120), seen
+
+
+@pytest.mark.parametrize("verb", ["pairs", "verify", "index", "export", "calibrate"])
+def test_a_terminal_gets_no_bar_of_what_fails_at_once(tmp_path: Path, verb: str) -> None:
+    nothing = str(tmp_path / "nothing")
+    more = [str(tmp_path / "out")] if verb in ("pairs", "export") else []
+    code, seen = on_terminal(sys.executable, "-m", "rawsynth", verb, nothing, *more)
+    assert code in (1, 2) and seen.startswith(f"rawsynth {verb}: ".encode()) and seen.count(b"\n") == 1
+
+
+def test_a_terminal_gets_a_bar(photos: Path, tmp_path: Path) -> None:
+    code, seen = on_terminal(*command(photos, tmp_path / "corpus"))
+    assert code == 0
     assert b"\r" in seen and b"100%|" in seen and b"5/5" in seen and b"img/s" in seen

@@ -7,6 +7,7 @@ from functools import cache
 
 from rawsynth.cameras.builtin import builtin_cameras
 from rawsynth.cameras.profile import FILE_SUFFIXES, CameraProfile, load_camera_file
+from rawsynth.cameras.sold_names import sold_as
 from rawsynth.errors import UsageError
 from rawsynth.registry import pick
 
@@ -23,7 +24,7 @@ def load_camera(name: str) -> CameraProfile:
     """Return a built-in camera by its name, in any case, or the camera of a ``.toml`` or ``.json`` file, path or URL.
 
     Raises:
-        UnknownNameError: no such camera; the message lists close ones.
+        UnknownNameError: no such camera; the message suggests the one that is sold as that, and lists close ones.
         UsageError: the file cannot be read, or is no camera file.
 
     >>> load_camera("Sony ILCE-7SM2").cfa
@@ -34,7 +35,7 @@ def load_camera(name: str) -> CameraProfile:
     cameras = builtin_cameras()
     if name not in cameras:
         name = next((known for known in cameras if known.lower() == name.lower()), name)
-    return pick(cameras, name, "camera")
+    return pick(cameras, name, "camera", meant=sold_as(name, cameras))
 
 
 def random_cameras(*, color: bool = False, iso: tuple[float, float] | None = None) -> tuple[CameraProfile, ...]:

@@ -63,6 +63,7 @@ def run(args: argparse.Namespace) -> int:
         )
     from rawsynth.cameras import builtin_cameras, camera_to_dict, load_camera
     from rawsynth.cameras.choosing import cameras_with
+    from rawsynth.cameras.sold_names import sold_as
 
     text = " ".join(args.words)
     text = next((name for name in builtin_cameras() if name.lower() == text.lower()), text)
@@ -75,7 +76,9 @@ def run(args: argparse.Namespace) -> int:
     if not found:
         having = {None: "", "both": " with colour and noise", "color": " with colour"}.get(args.having, " with noise")
         near = get_close_matches(text.lower(), {name.lower(): name for name in chosen}, 3, 0.7)
-        meant = f" Near: {', '.join(name for name in chosen if name.lower() in near)}." if near else ""
+        sold = sold_as(text, chosen)
+        names = [name for name in chosen if name.lower() in near] if sold is None else [sold]
+        meant = f" Near: {', '.join(names)}." if names else ""
         raise UsageError(f"no camera{having} has {text!r} in its name.{meant} `rawsynth cameras` lists all.")
     rows = [summary(camera) for camera in found]
     print(json.dumps(rows, indent=2) if args.json else "\n".join(table(_shown(rows))))

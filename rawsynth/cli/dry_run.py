@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from rawsynth.counting import counted
 from rawsynth.pipeline.batching import Batch, batch_views
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.dataset import open_dataset
@@ -44,7 +45,8 @@ def report(config: GenerateConfig) -> int:
     probe = run_probe(shards[0], eager, Synthesizer(eager))
     about = "" if exact else "about "
     size = sum(shard.size for shard in shards)
-    print(f"input   {config.input}: {len(shards)} shards, {about}{images} images, {size / 1e6:.1f} MB")
+    inputs = f"{counted(len(shards), 'shard')}, {about}{counted(images, 'image')}"
+    print(f"input   {config.input}: {inputs}, {size / 1e6:.1f} MB")
     print(f"method  {config.method.method}; {compute.device}, compile {compute.compile}")
     print(f"noise   {make_noise(dataset.config).extra_repr()}")
     if not probe.samples:
@@ -52,11 +54,12 @@ def report(config: GenerateConfig) -> int:
         return 0
     scale = images / probe.images
     print(
-        f"output  {config.output}: about {round(probe.samples * scale)} samples, {probe.bytes * scale / 1e6:.1f} MB, "
-        f"{probe.bytes // probe.samples} bytes a sample"
+        f"output  {config.output}: about {counted(round(probe.samples * scale), 'sample')}, "
+        f"{probe.bytes * scale / 1e6:.1f} MB, {probe.bytes // probe.samples} bytes a sample"
     )
     slower = ", measured without compiling" if compute.compile == "on" else ""
-    print(f"time    about {_duration(probe.seconds * scale)}, from {probe.images} images one after the other{slower}")
+    probed = "1 image" if probe.images == 1 else f"{probe.images} images one after the other"
+    print(f"time    about {_duration(probe.seconds * scale)}, from {probed}{slower}")
     print("nothing was written (--dry-run)")
     return 0
 

@@ -9,6 +9,7 @@ import argparse
 import sys
 
 from rawsynth.cli.printable import printable
+from rawsynth.counting import counted
 
 DESCRIPTION = """\
 Write the images of a corpus as single files: DNG, which every RAW converter opens (pixels as stored, colour, levels,
@@ -59,8 +60,9 @@ def run(args: argparse.Namespace) -> int:
         names = ("format", "which", "keys", "limit", "overwrite", "threads")
         done = export(args.corpus, args.output, **{name: getattr(args, name) for name in names}, watch=meter.move_to)
     if not args.quiet:
-        stayed = f"; {done.present:,} were there already" if done.present else ""
-        print(f"{done.url}: {done.written:,} {args.format.upper()} files written{stayed}")
+        stayed = f"; {done.present:,} {'was' if done.present == 1 else 'were'} there already" if done.present else ""
+        written = counted(done.written, f"{args.format.upper()} file", grouped=True)
+        print(f"{done.url}: {written} written{stayed}")
     for key, cause in done.lost[:_SHOWN]:
         print(printable(f"{args.corpus}: lost {key}: {cause}"), file=sys.stderr)
     if len(done.lost) > _SHOWN:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 
+from rawsynth.counting import counted
+
 DESCRIPTION = """\
 Write an index of a corpus: a row a sample with its key, its part, offset and size of each member, camera, light, ISO,
 noise and source. rawsynth.CorpusIndex opens it for random access by key; any other tool can select samples by it and
@@ -24,7 +26,9 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("corpus", help="folder or URL of the corpus")
-    parser.add_argument("-o", "--output", metavar="FILE", help="file or URL (default: index.jsonl in the corpus)")
+    parser.add_argument(
+        "-o", "--output", metavar="FILE", help="file or URL (default: index.jsonl in the corpus), no file but an index"
+    )
     parser.add_argument("--format", choices=["jsonl", "parquet"], help="by the name of the output if not given")
     parser.add_argument("--threads", type=int, metavar="N", help="parts read at a time; the cores if not given")
     parser.add_argument("--quiet", action="store_true", help="print nothing but problems")
@@ -47,7 +51,10 @@ def run(args: argparse.Namespace) -> int:
             watch=lambda part: meter.advance(),
         )
     if not args.quiet:
-        print(f"{done.url}: {done.samples:,} samples in {done.parts:,} parts of {done.shards:,} shards")
+        parts = f"{counted(done.samples, 'sample', grouped=True)} in {counted(done.parts, 'part', grouped=True)}"
+        print(f"{done.url}: {parts} of {counted(done.shards, 'shard', grouped=True)}")
     if done.missing:
-        print(f"{args.corpus}: {done.missing:,} shards are not done and not in the index; run it again when they are")
+        are, they = ("is", "it") if done.missing == 1 else ("are", "they")
+        missing = counted(done.missing, "shard", grouped=True)
+        print(f"{args.corpus}: {missing} {are} not done and not in the index; run it again when {they} {are}")
     return int(bool(done.missing))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from rawsynth.cli.printable import printable
 from rawsynth.corpus.causes import Causes, causes_of
+from rawsynth.counting import counted
 from rawsynth.engine.summary import Summary
 from rawsynth.pipeline.image_formats import HEIC_MISSING
 
@@ -16,17 +17,19 @@ _SHOWN, _LONGEST = 6, 200
 def summarize(summary: Summary) -> str:
     """Say in words what came of a run."""
     if summary.planned_only:
-        return f"{summary.output}: {summary.done} of {summary.shards} planned shards are done; nothing was made"
+        planned = f"{summary.done} of {counted(summary.shards, 'planned shard')}"
+        return f"{summary.output}: {planned} {'is' if summary.shards == 1 else 'are'} done; nothing was made"
     lines = [
-        f"{summary.output}: {summary.samples} samples from {summary.sources} images in {summary.done} of "
-        f"{summary.shards} shards, {summary.bytes / 1e6:.1f} MB"
+        f"{summary.output}: {counted(summary.samples, 'sample')} from {counted(summary.sources, 'image')} in "
+        f"{summary.done} of {counted(summary.shards, 'shard')}, {summary.bytes / 1e6:.1f} MB"
     ]
     if summary.skipped_shards:
-        lines.append(f"{summary.skipped_shards} shards were already done")
+        were = "was" if summary.skipped_shards == 1 else "were"
+        lines.append(f"{counted(summary.skipped_shards, 'shard')} {were} already done")
     if summary.left_out:
-        lines += [f"{summary.left_out} images left out by filters:", *cause_lines(summary.left_out_causes)]
+        lines += [f"{counted(summary.left_out, 'image')} left out by filters:", *cause_lines(summary.left_out_causes)]
     if summary.lost:
-        lines += [f"{summary.lost} images lost:", *cause_lines(summary.lost_causes), *_advice(summary)]
+        lines += [f"{counted(summary.lost, 'image')} lost:", *cause_lines(summary.lost_causes), *_advice(summary)]
     if summary.failed:
         lines += _failures(summary.failed)
     if not summary.samples and not summary.failed:
@@ -39,7 +42,7 @@ def _failures(failed: Mapping[str, str]) -> list[str]:
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     causes = causes_of({"key": shard, "cause": cause} for shard, cause in failed.items())
     return [
-        f"{len(names)} shards failed; run the same command again: {', '.join(names[:_SHOWN])}{more}",
+        f"{counted(len(names), 'shard')} failed; run the same command again: {', '.join(names[:_SHOWN])}{more}",
         *cause_lines(causes),
     ]
 

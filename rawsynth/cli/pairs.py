@@ -11,6 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from rawsynth.counting import counted
+
 if TYPE_CHECKING:
     from rawsynth.pairs.make import FileOutcome, PairsSummary
 
@@ -100,9 +102,10 @@ def run(args: argparse.Namespace) -> int:
 def summarize(summary: PairsSummary) -> str:
     """Say in words what came of a run: pairs, rejected files by reason, crops left out by reason."""
     used = [outcome for outcome in summary.files if outcome.fault is None]
-    lines = [f"{summary.output}: {summary.pairs} pairs from {len(used)} of {len(summary.files)} RAW files"]
+    files = counted(len(summary.files), "RAW file")
+    lines = [f"{summary.output}: {counted(summary.pairs, 'pair')} from {len(used)} of {files}"]
     sources = Counter(str(outcome.srgb["source"]) for outcome in used if outcome.srgb)
-    lines += [f"  sRGB of {count} files: {_SRGB.get(name, name)}" for name, count in sorted(sources.items())]
+    lines += [f"  sRGB of {counted(count, 'file')}: {_SRGB.get(name, name)}" for name, count in sorted(sources.items())]
     crops: dict[str, int] = defaultdict(int)
     faults: dict[str, list[FileOutcome]] = defaultdict(list)
     for outcome in summary.files:
@@ -113,9 +116,9 @@ def summarize(summary: PairsSummary) -> str:
                 crops[reason] += count
     if crops:
         counts = ", ".join(f"{count} {reason}" for reason, count in sorted(crops.items()))
-        lines.append(f"{sum(crops.values())} crops of these files left out: {counts}")
+        lines.append(f"{counted(sum(crops.values()), 'crop')} of these files left out: {counts}")
     for kind, outcomes in sorted(faults.items()):
-        lines.append(f"{len(outcomes)} files rejected, {kind}:")
+        lines.append(f"{counted(len(outcomes), 'file')} rejected, {kind}:")
         for outcome in outcomes[:_SHOWN_FILES]:
             assert outcome.fault is not None
             seen = f" (see {outcome.picture})" if outcome.picture else ""

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 
+from rawsynth.counting import counted
+
 DESCRIPTION = """\
 Draw samples of a corpus: preview.png, a row a sample, and preview.html, one file that needs no network. Each sample is
 shown as source sRGB (of a corpus made with --srgb), clean RAW, noisy RAW and what was added, rendered and at the
@@ -42,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     done = write_gallery(args.corpus, args.output, **options)
     for one in done.damaged:
         print(printable(f"{args.corpus}: not shown, damaged: {one.name}: {one.cause}"))
-    print(f"{done.samples} samples of {args.corpus}")
+    print(f"{counted(done.samples, 'sample')} of {args.corpus}")
     for what, url in (("sheet", done.sheet), ("gallery", done.page)):
         if url is not None:
             print(f"  {what:<8} {url}")

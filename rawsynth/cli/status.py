@@ -11,6 +11,8 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from rawsynth.counting import counted
+
 if TYPE_CHECKING:
     from rawsynth.corpus.status import Status
 
@@ -80,20 +82,25 @@ def describe(found: Status) -> str:
     ]
     named = ", ".join(f"{count:,} {what}" for count, what in stand if count or what == "done")
     lines = [
-        f"{found.corpus}: {_percent(found)} of {found.shards:,} shards: {named}",
-        f"  {found.samples:,} samples from {found.sources:,} images, {found.bytes / 1e6:,.1f} MB; "
-        f"{found.lost:,} images lost, {found.left_out:,} left out",
+        f"{found.corpus}: {_percent(found)} of {counted(found.shards, 'shard', grouped=True)}: {named}",
+        f"  {_samples(found.samples)} from {counted(found.sources, 'image', grouped=True)}, "
+        f"{found.bytes / 1e6:,.1f} MB; {counted(found.lost, 'image', grouped=True)} lost, {found.left_out:,} left out",
         *(f"  {line}" for line in cause_lines(found.lost_causes)),
         *_pace_lines(found),
     ]
     for name, host in found.hosts.items():
-        lines.append(f"  {name}: {host.shards:,} shards, {host.samples:,} samples, last at {_clock(host.last)}")
+        shards = counted(host.shards, "shard", grouped=True)
+        lines.append(f"  {name}: {shards}, {_samples(host.samples)}, last at {_clock(host.last)}")
     lines += _some([f"  {f.shard} failed ({f.kind}): {f.cause}" for f in found.failed])
     lines += _some([f"  {problem}" for problem in found.damaged.values()])
     lines += _some([f"  {name} was made with another configuration" for name in found.other_configuration])
     if not found.complete:
         lines.append("  not complete: the same rawsynth generate makes what is not done, or is doing so")
     return "\n".join(lines)
+
+
+def _samples(count: int) -> str:
+    return counted(count, "sample", grouped=True)
 
 
 def _percent(found: Status) -> str:
@@ -107,7 +114,7 @@ def _pace_lines(found: Status) -> list[str]:
         return []
     rate = (
         f"  {pace.samples_per_second:,.1f} samples/s, {pace.bytes_per_second / 1e6:,.1f} MB/s over the last "
-        f"{pace.shards:,} shards"
+        f"{counted(pace.shards, 'shard', grouped=True)}"
     )
     if found.idle:
         ago = timedelta(seconds=round(found.time - pace.last))

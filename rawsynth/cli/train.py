@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 
+from rawsynth.counting import counted
 from rawsynth.errors import UsageError
 
 DESCRIPTION = """\
@@ -73,8 +74,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"stopped after step {summary.steps} of {summary.total}; the same command goes on from there")
         return EXIT_INTERRUPTED
     best = summary.best or {}
-    lost = f"; {summary.lost} times a pair could not be read (see metrics.jsonl)" if summary.lost else ""
-    print(f"{summary.total} steps; best validation {best[SELECTED_BY]:.2f} dB at step {best['step']}{lost}")
+    lost = f"; {counted(summary.lost, 'time')} a pair could not be read (see metrics.jsonl)" if summary.lost else ""
+    print(f"{counted(summary.total, 'step')}; best validation {best[SELECTED_BY]:.2f} dB at step {best['step']}{lost}")
     print(f"weights: {summary.weights}")
     return 0
 

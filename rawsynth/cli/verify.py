@@ -9,6 +9,8 @@ import argparse
 import json
 from dataclasses import asdict
 
+from rawsynth.counting import counted
+
 DESCRIPTION = """\
 Read a whole corpus and check counts, checksums, end-of-archive marks and that every sample is complete; an index too,
 and that no part, failure or temporary file is left that belongs to nothing. Any byte that has changed is found.
@@ -46,7 +48,8 @@ def run(args: argparse.Namespace) -> int:
         print(f"{args.corpus}: {problem}")
     if report.ok and not args.quiet:
         print(
-            f"{args.corpus} is sound: {report.samples} samples in {report.parts} parts of {report.shards} shards, "
-            f"{report.bytes / 1e6:.1f} MB, {report.lost} images lost when it was made"
+            f"{args.corpus} is sound: {counted(report.samples, 'sample')} in {counted(report.parts, 'part')} of "
+            f"{counted(report.shards, 'shard')}, {report.bytes / 1e6:.1f} MB, {counted(report.lost, 'image')} lost "
+            "when it was made"
         )
     return 0 if report.ok else 1

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from rawsynth import storage
+from rawsynth.counting import counted
 from rawsynth.pipeline.card_file import CARD_FILE, is_own_card, read_card, sealed_card, stated_license
 from rawsynth.pipeline.config import GenerateConfig
 from rawsynth.pipeline.dataset import Dataset
@@ -129,10 +130,11 @@ def _facts(dataset: Dataset, counts: CardCounts) -> dict[str, object]:
     style = None if method.style is None else method.style.rpartition("/")[2]
     color = {"camera": cameras[0], "style": style, "CCT": method.cct, "CFA": method.cfa}
     laws = {"camera": cameras[1], "ISO": noise.iso, "S": noise.shot, "O": noise.read}
+    lost = counted(counts.lost, "image", grouped=True)
     crop = "none" if image.crop is None else "{}x{}".format(*image.crop)
     return {
-        "samples": f"{counts.samples:,}, from {counts.sources:,} images",
-        "lost, left out": f"{counts.lost:,} images could not be used, {counts.left_out:,} were left out by filters",
+        "samples": f"{counts.samples:,}, from {counted(counts.sources, 'image', grouped=True)}",
+        "lost, left out": f"{lost} could not be used, {counts.left_out:,} left out by filters",
         "shards": f"{len(dataset.shards):,}, {counts.bytes / 1e6:,.1f} MB",
         "splits": _listed(config.read.splits) or "none",
         "images": _listed({"downscale": image.downscale, "crop": crop, "crops an image": image.crops}),

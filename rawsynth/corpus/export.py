@@ -16,6 +16,7 @@ from rawsynth.corpus.index_rows import parse_meta
 from rawsynth.corpus.part import StoredSample, open_sparsely, walk_samples
 from rawsynth.corpus.ranges import read_members
 from rawsynth.corpus.reading import SampleMeta
+from rawsynth.counting import counted
 from rawsynth.errors import CorpusError, InputAccessError, OutputError, SampleError, UsageError
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.flow import ordered_map
@@ -152,9 +153,9 @@ def _jobs(corpus: str, records: Iterable[ShardRecord], missing: set[str]) -> Ite
                     if some and not missing:
                         return
             if count != part.samples:
-                yield part.name, f"{count} samples, its record says {part.samples}; run rawsynth verify"
+                yield part.name, f"{counted(count, 'sample')}, its record says {part.samples}; run rawsynth verify"
         except CorpusError as error:
-            yield part.name, f"{error}; {count} of {part.samples} samples found. Run rawsynth verify"
+            yield part.name, f"{error}; {count} of {counted(part.samples, 'sample')} found. Run rawsynth verify"
 
 
 @dataclass(frozen=True)

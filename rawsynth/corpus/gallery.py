@@ -12,6 +12,7 @@ from rawsynth.corpus.gallery_sample import sample_block
 from rawsynth.corpus.noise_check import PlaneCheck, check_noise, ratio_of
 from rawsynth.corpus.picking import Damaged, Picked, pick_first, pick_keys
 from rawsynth.corpus.preview import pair_panels, residual_gain
+from rawsynth.counting import counted
 from rawsynth.errors import InputAccessError, RawsynthError, SampleError, UsageError
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.raw.cfa import plane_names
@@ -88,7 +89,7 @@ def write_gallery(
 
 
 def _page(corpus: str, shown: _Shown) -> str:
-    title = f"{corpus.rstrip('/').rpartition('/')[2] or corpus}: {len(shown.blocks)} samples"
+    title = f"{corpus.rstrip('/').rpartition('/')[2] or corpus}: {counted(len(shown.blocks), 'sample')}"
     facts = {"corpus": corpus, **_corpus_facts(corpus), **shown.facts()}
     return gallery_html(title, notes=shown.notes(), facts=facts, samples=shown.blocks, damaged=shown.damaged)
 

@@ -11,10 +11,10 @@ from typing import Any, Literal, Protocol
 from rawsynth import storage
 from rawsynth.corpus.index_rows import IndexedPart, IndexHeader, Row, encode_line, part_rows
 from rawsynth.corpus.records import list_records, read_many, read_record
-from rawsynth.errors import CorpusError
+from rawsynth.errors import CorpusError, UsageError
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.flow import ordered_map
-from rawsynth.pipeline.own_files import INDEX_FILES
+from rawsynth.pipeline.own_files import INDEX_FILES, begins_as_index
 from rawsynth.pipeline.record import ShardRecord
 
 INDEX_FILE = INDEX_FILES[0]
@@ -90,7 +90,7 @@ def write_index(
 
     Raises:
         CorpusError: there is no corpus, or a plan, a record or a part is damaged.
-        UsageError: the format needs a package that is not installed.
+        UsageError: the format needs a package that is not installed, or ``output`` is there and no index.
         InputAccessError, OutputError: the corpus cannot be read, or the index cannot be written.
     """
     dataset = Dataset.of(corpus)
@@ -98,6 +98,7 @@ def write_index(
         format = "parquet" if output is not None and output.endswith(".parquet") else "jsonl"
     url = output or storage.join(corpus, f"index.{format}")
     make = sink_of(format)
+    refuse_foreign(url)
     header = IndexHeader.of(dataset, finished_records(dataset))
     file = storage.AtomicFile(url)
     try:
@@ -111,6 +112,25 @@ def write_index(
         raise
     missing = len(dataset.shards) - len(header.shards)
     return IndexSummary(url, header.samples, len(header.parts), len(header.shards), missing)
+
+
+def refuse_foreign(url: str) -> None:
+    """Raise UsageError if a file is there that is no index: it is the user's own."""
+    if not storage.exists(url) or storage.is_folder(url):
+        return
+    if storage.size(url) and (not begins_as_index(url) or _is_other_table(url)):
+        raise UsageError(f"{url} is there already and no index of rawsynth's; name another file, or remove it.")
+
+
+def _is_other_table(url: str) -> bool:
+    """Whether a file is a whole Parquet table whose footer has no index's header: by its bytes, without pyarrow."""
+    with storage.open_read(url) as stream:
+        end = stream.seek(-8, os.SEEK_END)
+        last = stream.read(8)
+        if not last.endswith(b"PAR1"):
+            return False
+        stream.seek(max(0, end - int.from_bytes(last[:4], "little")))
+        return b"rawsynth_index" not in stream.read(end)
 
 
 def sink_of(format: Format) -> Callable[[storage.AtomicFile, IndexHeader], Sink]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from rawsynth import storage
 from rawsynth.corpus.part import StoredSample, open_sparsely, walk_samples
+from rawsynth.counting import counted
 from rawsynth.errors import CorpusError
 from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.record import PartRecord, ShardRecord
@@ -155,6 +156,6 @@ def part_rows(corpus: str, indexed: IndexedPart) -> Iterator[Row]:
                 count += 1
                 yield index_row(indexed, sample, parse_meta(sample))
         if count != part.samples:
-            raise CorpusError(f"{count} samples, its record says {part.samples}")
+            raise CorpusError(f"{counted(count, 'sample')}, its record says {part.samples}")
     except CorpusError as error:
         raise CorpusError(f"{url}: {error}. Run rawsynth verify {corpus}.") from error

@@ -12,6 +12,7 @@ from typing import Protocol
 from fsspec.implementations.local import LocalFileSystem
 
 from rawsynth import storage
+from rawsynth.counting import counted
 from rawsynth.errors import CorpusError, InputAccessError
 
 END_MARK = bytes(2 * tarfile.BLOCKSIZE)
@@ -76,7 +77,7 @@ def walk_samples(stream: Seekable) -> Iterator[StoredSample]:
     except InputAccessError:
         raise
     except _NO_ARCHIVE as error:
-        fault = f"unreadable after {count} samples: {(str(error) or type(error).__name__).splitlines()[0]}"
+        fault = f"unreadable after {counted(count, 'sample')}: {(str(error) or type(error).__name__).splitlines()[0]}"
     if fault:
         raise CorpusError(fault)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from rawsynth import storage
 from rawsynth.corpus.index_rows import IndexedPart, encode_line, index_row, parse_meta
 from rawsynth.corpus.part import END_MARK, OncePassed, StoredSample, walk_samples
+from rawsynth.counting import counted
 from rawsynth.errors import CorpusError, InputAccessError
 
 
@@ -88,4 +89,4 @@ def _check_samples(once: OncePassed, findings: PartFindings, members: Members) -
     if not findings.keys:
         yield "it holds no sample"
     if len(findings.keys) != part.samples:
-        yield f"{len(findings.keys)} samples, its record says {part.samples}"
+        yield f"{counted(len(findings.keys), 'sample')}, its record says {part.samples}"

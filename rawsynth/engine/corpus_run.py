@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
+from rawsynth.counting import counted
 from rawsynth.engine.observer import Observer
 from rawsynth.engine.shard_task import Outcome, failed
 from rawsynth.engine.summary import Summary
@@ -69,7 +70,7 @@ class CorpusRun:
             self.observer.shard_retried(shard, cause)
             return
         config, digest = self.dataset.config, self.dataset.digest
-        cause = f"set aside after {attempts} attempts: {cause}"
+        cause = f"set aside after {counted(attempts, 'attempt')}: {cause}"
         self._failed(shard, failed(shard, config, digest, kind="crash", cause=cause, attempts=attempts))
 
     def finish(self) -> None:
@@ -77,7 +78,7 @@ class CorpusRun:
         self.summary.over_max_errors = self._too_many_lost()
         if self.summary.over_max_errors:
             most = self.dataset.config.run.max_errors
-            self.observer.tell(f"{self.summary.lost} images lost, more than --max-errors {most}; stopped")
+            self.observer.tell(f"{counted(self.summary.lost, 'image')} lost, more than --max-errors {most}; stopped")
 
     def _failed(self, shard: Shard, failure: ShardFailure) -> None:
         self.summary.add_failed(failure)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from rawsynth import storage
+from rawsynth.counting import counted
 from rawsynth.errors import InputAccessError, SampleError, UsageError
 from rawsynth.evaluation.pictures import write_pictures
 from rawsynth.evaluation.report import check_labels, write_report
@@ -138,7 +139,8 @@ class _Run:
         if not self.rows:
             key, cause = next(iter(self.errors.items()))
             kind = InputAccessError if isinstance(self.first, InputAccessError) else SampleError
-            raise kind(f"none of the {len(self.pairs)} pairs could be scored; the first, {key!r}: {cause}") from (
+            pairs = counted(len(self.pairs), "pair")
+            raise kind(f"none of {pairs} could be scored; the first, {key!r}: {cause}") from (
                 self.first
             )
 

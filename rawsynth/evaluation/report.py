@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rawsynth import storage
+from rawsynth.counting import counted
 from rawsynth.errors import UsageError
 from rawsynth.evaluation.result import Evaluation
 from rawsynth.evaluation.scoring import METRICS, digits_of
@@ -84,7 +85,7 @@ def _headline(evaluation: Evaluation) -> str:
     color = _COLORS[evaluation.color]
     if evaluation.color == "known" and told < images:
         color += f" for {told} of {images} images and drawn for the others" if told else ": none does, so it is drawn"
-    lost = f"; {len(evaluation.errors)} pairs could not be scored" if evaluation.errors else ""
+    lost = f"; {counted(len(evaluation.errors), 'pair')} could not be scored" if evaluation.errors else ""
     where = f" on {evaluation.labels['pairs']}" if "pairs" in evaluation.labels else ""
-    counts = f"{images} image{'s' * (images != 1)} of {scenes} scene{'s' * (scenes != 1)}"
+    counts = f"{counted(images, 'image')} of {counted(scenes, 'scene')}"
     return f"{evaluation.method} version {evaluation.version}{where}: {counts}; {color}{lost}."

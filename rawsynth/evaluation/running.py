@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from rawsynth.counting import counted
 from rawsynth.errors import SampleError, UsageError
 from rawsynth.pairs import Pair
 from rawsynth.transforms import ReverseISP
@@ -137,6 +138,7 @@ class MethodRunner:
                 return self.to_raw.apply_params(srgb, [dict(job.params) for job in jobs], frame=frame).packed.float()
         except torch.OutOfMemoryError as error:
             raise UsageError(
-                f"{self.device} has too little memory for {len(jobs)} images of {srgb.shape[-2]}x{srgb.shape[-1]} "
+                f"{self.device} has too little memory for "
+                f"{counted(len(jobs), 'image')} of {srgb.shape[-2]}x{srgb.shape[-1]} "
                 "at once; ask for a smaller batch."
             ) from error

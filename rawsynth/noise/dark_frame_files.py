@@ -25,6 +25,7 @@ from typing import Any
 from braceexpand import braceexpand
 
 from rawsynth import storage
+from rawsynth.counting import counted
 from rawsynth.errors import InputAccessError, SampleError, UsageError
 from rawsynth.raw.cfa import check_cfa
 from rawsynth.raw.frames import FRAME_SUFFIXES, Frame, decode_frame
@@ -72,8 +73,8 @@ def read_dark_frames(url: str) -> Iterator[Frame]:
             yield _frame(entry, f"{shared} {entry.name}")
     if not found:
         raise UsageError(
-            f"dark frames {url}: no frame in {len(urls)} files. Give a folder, a pattern or tars of dark frames "
-            f"({', '.join(FRAME_SUFFIXES[:5])}, or camera RAW such as dng, nef, cr3, arw), taken with the cap on."
+            f"dark frames {url}: no frame in {counted(len(urls), 'file')}. Give a folder, a pattern or tars of dark "
+            f"frames ({', '.join(FRAME_SUFFIXES[:5])}, or camera RAW such as dng, nef, cr3, arw), taken with cap on."
         )
     if others:
         more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""

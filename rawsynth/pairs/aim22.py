@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from rawsynth import storage
+from rawsynth.counting import counted
 from rawsynth.errors import SampleError, UsageError
 from rawsynth.pairs.pair import Pair, PairSet, Scoring
 from rawsynth.raw.codecs import decode_dn, decode_rgb
@@ -237,6 +238,6 @@ def _nothing(found: TileFolder) -> str:
         )
     few = ", ".join(found.unmatched[:3]) or "no image and no .npy"
     return (
-        f"no pair in {found.url} ({found.files} files; {few}): a pair is SCENE_K.jpg and SCENE_K.npy with K in "
-        f"0..{TILES - 1}."
+        f"no pair in {found.url} ({counted(found.files, 'file')}; {few}): a pair is SCENE_K.jpg and SCENE_K.npy with "
+        f"K in 0..{TILES - 1}."
     )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from rawsynth import storage
+from rawsynth.counting import counted
 from rawsynth.errors import InputAccessError, SampleError, UsageError
 from rawsynth.pairs.aim22 import PHONES, Aim22Pairs, TileFolder, list_tiles
 from rawsynth.pairs.pair import PairSet
@@ -58,7 +59,7 @@ def _open_found(url: str) -> PairSet:
     if has_tiles:
         return Aim22Pairs(url, phone=_phone_of(tiles))
     few = f", such as {', '.join(names[:3])}" if names else ""
-    found = f"{len(names)} files{few}, no tar and no SCENE_K.jpg with SCENE_K.npy"
+    found = f"{counted(len(names), 'file')}{few}, no tar and no SCENE_K.jpg with SCENE_K.npy"
     raise UsageError(f"no pairs in {url}: {found}. `rawsynth pairs` makes pairs of RAW files. {_KNOWN}")
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rawsynth import storage
+from rawsynth.counting import counted
 from rawsynth.errors import UsageError
 from rawsynth.raw.codecs import Members
 from rawsynth.raw.files import RAW_SUFFIXES
@@ -95,8 +96,8 @@ def _make_room(url: str, overwrite: bool) -> None:
     if names and not overwrite:
         left = "" if OUTCOME in names or not any(map(_PART.fullmatch, names)) else " of a run that did not end"
         raise UsageError(
-            f"output {url} holds {len(names)} files{left} ({', '.join(names[:3])}, ...): name an empty folder, or pass "
-            "--overwrite to replace the pairs in it."
+            f"output {url} holds {counted(len(names), 'file')}{left} ({', '.join(names[:3])}, ...): "
+            "name an empty folder, or pass --overwrite to replace the pairs in it."
         )
     # The outcome goes first: without it, no half-removed folder passes for a complete one.
     own = [name for name in names if name == OUTCOME] + [name for name in names if _PART.fullmatch(name)]

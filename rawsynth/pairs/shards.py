@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rawsynth.counting import counted
 from rawsynth.errors import SampleError, UsageError
 from rawsynth.pairs.pair import Pair, PairSet
 from rawsynth.pairs.tar_index import TarSample, index_tar, list_tars
@@ -135,8 +136,8 @@ def _index_pairs(url: str) -> list[tuple[TarSample, bytes | None]]:
         raise UsageError(f"{url} holds no pairs: a pair is KEY.srgb.png, KEY.raw.npy and KEY.json.")
     if not any(name in sample.members for sample, _ in rows for name in SRGB_MEMBERS):
         raise UsageError(
-            f"{url} has {len(rows)} samples and no sRGB image ({', '.join(SRGB_MEMBERS)}): make a corpus with "
-            "`rawsynth generate --srgb`."
+            f"{url} has {counted(len(rows), 'sample')} and no sRGB image ({', '.join(SRGB_MEMBERS)}): make a corpus "
+            "with `rawsynth generate --srgb`."
         )
     return rows
 

@@ -195,7 +195,9 @@ class RunConfig(Section):
         default=1800.0, gt=0, description="seconds without progress after which a worker is ended and its shard retried"
     )
     plan_only: bool = Field(default=False, description="write the plan and stop; for runs on many nodes")
-    summary: str | None = Field(default=None, description="also write the summary as JSON to this file or URL")
+    summary: str | None = Field(
+        default=None, description="also write the summary as JSON to this file or URL; a log: what is there is replaced"
+    )
     max_errors: int | None = Field(default=None, ge=0, description="stop and exit with 1 past this many lost images")
     retry_errors: bool = Field(default=False, description="run shards again that lost images")
     extend: bool = Field(default=False, description="take up files that were added to the input since")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rawsynth import storage
+from rawsynth.counting import counted
 from rawsynth.errors import CorpusError, InputAccessError, UsageError
 from rawsynth.pipeline import environment, inputs
 from rawsynth.pipeline.config import FORMAT_VERSION, GenerateConfig, build_config, digest_of
@@ -213,11 +214,12 @@ def _check_additions(dataset: Dataset, tell: Callable[[str], None]) -> Dataset:
         return dataset
     count = sum(len(shard.files) for shard in added)
     if not config.run.extend:
-        tell(f"{count} input files are new since this corpus was started; add --extend to take them up")
+        are, them = ("is", "it") if count == 1 else ("are", "them")
+        tell(f"{counted(count, 'input file')} {are} new since this corpus was started; add --extend to take {them} up")
         return dataset
     extended = replace(dataset, shards=dataset.shards + tuple(added))
     extended.save()
-    tell(f"{count} new input files taken up, in {len(added)} shards")
+    tell(f"{counted(count, 'new input file')} taken up, in {counted(len(added), 'shard')}")
     return extended
 
 

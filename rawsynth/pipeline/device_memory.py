@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import torch
 
+from rawsynth.counting import counted
 from rawsynth.errors import UsageError
 from rawsynth.pipeline.views import View
 
@@ -58,7 +59,7 @@ class BatchFitter:
 
 def _advice(views: Sequence[View], images: int, reason: str) -> str:
     height, width = views[0].image.shape[1:]
-    what = f"a batch of {images} images of {height}x{width} does not fit the device's memory ({reason})"
+    what = f"a batch of {counted(images, 'image')} of {height}x{width} does not fit the device's memory ({reason})"
     if images == 1:
         return f"{what}; smaller images would: use --crop or --downscale, another device, or free its memory."
     fitting = images // 2 * height * width

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from rawsynth import storage
+from rawsynth.counting import counted
 from rawsynth.errors import CorpusError, UsageError
 from rawsynth.pipeline.card_file import CARD_FILE, holds_own_card
 from rawsynth.pipeline.record import FAILURE_FOLDER, RECORD_FOLDER, ShardRecord
@@ -37,7 +38,7 @@ def refuse_foreign_files(output: str) -> None:
     foreign = [path for path in files if path not in own]
     if foreign:
         raise UsageError(
-            f"{output} holds {len(foreign)} files, such as {foreign[0]!r}, but no {DATASET_FILE}. "
+            f"{output} holds {counted(len(foreign), 'file')}, such as {foreign[0]!r}, but no {DATASET_FILE}. "
             "Choose an empty folder."
         )
 
@@ -60,9 +61,12 @@ def _recorded_files(output: str, files: list[str]) -> set[str]:
 
 def _is_index(output: str, path: str) -> bool:
     """Whether a file is what ``rawsynth index`` writes beside the parts, and not the user's own of that name."""
-    if path not in INDEX_FILES:
-        return False
-    with storage.open_read(storage.join(output, path)) as stream:
+    return path in INDEX_FILES and begins_as_index(storage.join(output, path))
+
+
+def begins_as_index(url: str) -> bool:
+    """Whether a file begins as an index does; of Parquet any file does."""
+    with storage.open_read(url) as stream:
         return stream.read(64).startswith((b'{"rawsynth_index":', b"PAR1"))
 
 

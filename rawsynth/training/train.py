@@ -267,6 +267,9 @@ def machine_fault(error: Exception) -> str | None:
     cause = str(error).partition("\n")[0]
     if isinstance(error, torch.OutOfMemoryError):
         return f"too little memory: lower optimizer.batch or data.crop ({cause})."
+    # Of SIGTERM to the whole job: at once, or at the end of the while that a process lives on to serve the last steps.
+    if "killed by signal: Terminated" in cause or "killed by signal: Alarm clock" in cause:
+        return f"stopped: a process that reads pairs was told to end, so the last steps got no more of them ({cause})."
     # A process that dies while it hands over a batch is met as a broken connection.
     if "DataLoader worker" in cause or isinstance(error, ConnectionError | EOFError):
         return f"a process that reads pairs died, out of memory or /dev/shm? Take fewer data.workers, or 0 ({cause})."

@@ -141,3 +141,8 @@ def test_wrong_usage(cli: Cli, arguments: list[str], code: int, said: str) -> No
 def test_help_has_examples(cli: Cli) -> None:
     done = cli("cameras", "--help")
     assert done.code == 0 and "examples:" in done.out and "import darktable" in done.out
+
+
+def test_a_search_suggests_what_is_sold_under_the_name(cli: Cli) -> None:
+    done = cli("cameras", "a7r", "iii")
+    assert done.code == 2 and "Near: Sony ILCE-7RM3. `rawsynth cameras` lists all." in done.err

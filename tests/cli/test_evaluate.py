@@ -121,7 +121,7 @@ def test_a_damaged_pair_is_named_and_the_exit_code_says_so(cli: Cli, tmp_path: P
     path = write_pairs(tmp_path / "pairs.tar", damaged=2)
     done = cli("evaluate", path, "--output", tmp_path / "scores", "--pictures", "0")
     assert done.code == 1
-    assert "5 images of 3 scenes" in done.out and "1 pairs could not be scored" in done.out
+    assert "5 images of 3 scenes" in done.out and "1 pair could not be scored" in done.out
     assert "rawsynth evaluate: p2: not scored: " in done.err
     assert list(json.loads((tmp_path / "scores/evaluation.json").read_text())["errors"]) == ["p2"]
 
@@ -129,7 +129,7 @@ def test_a_damaged_pair_is_named_and_the_exit_code_says_so(cli: Cli, tmp_path: P
 def test_nothing_to_score(cli: Cli, tmp_path: Path) -> None:
     done = cli("evaluate", write_pairs(tmp_path / "pairs.tar", 1, damaged=0))
     assert done.code == 1 and done.out == ""
-    assert "none of the 1 pairs could be scored" in done.err
+    assert "none of 1 pair could be scored" in done.err
 
 
 WRONG: list[tuple[str, list[str], str]] = [

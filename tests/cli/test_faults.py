@@ -159,7 +159,7 @@ ROWS: list[tuple[tuple[str, ...], str, int, str]] = [
     (("status",), "no-record", 1, "~not complete: the same rawsynth generate makes what is not done"),
     (("verify",), "no-record", 1, "~shard images-00000 is not done: run generate again"),
     (("export",), "no-record", 1, "no-record: nothing to export: no shard is done"),
-    (("index",), "no-record", 1, "~1 shards are not done"),
+    (("index",), "no-record", 1, "~1 shard is not done"),
     # no such protocol
     *((
         tuple(name for name in CALLS if name not in ("cameras", "generate --camera", "import-weights", "demo to")),

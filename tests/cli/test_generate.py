@@ -26,11 +26,11 @@ def everything_under(folder: Path) -> dict[str, bytes]:
 def test_a_corpus_with_one_command(cli: Cli, photos: Path, tmp_path: Path) -> None:
     done = cli("generate", photos, tmp_path / "corpus", "--crop", "16", "--crops", "2", "--seed", "3")
     assert done.code == 0
-    assert "10 samples from 5 images in 1 of 1 shards" in done.out
+    assert "10 samples from 5 images in 1 of 1 shard" in done.out
     assert "5 of 5 images (100%)" in done.err and "img/s" in done.err
     assert len(list(rawsynth.open_corpus(str(tmp_path / "corpus")))) == 10
     again = cli("generate", photos, tmp_path / "corpus", "--crop", "16", "--crops", "2", "--seed", "3")
-    assert again.code == 0 and "1 shards were already done" in again.out
+    assert again.code == 0 and "1 shard was already done" in again.out
 
 
 def test_tars_move_the_meter_by_bytes(cli: Cli, photo_tar: Callable[..., Path], tmp_path: Path) -> None:
@@ -93,7 +93,7 @@ def test_a_dry_run_writes_nothing_and_estimates(
     done = cli("generate", photos, tmp_path / "corpus", "--dry-run", "--crop", "16", "--crops", "4")
     assert done.code == 0 and everything_under(tmp_path) == before
     images = 20 if kind == "tars" else 5
-    assert f"{5 if kind == 'tars' else 1} shards" in done.out and f"{images} images" in done.out
+    assert ("5 shards" if kind == "tars" else "1 shard,") in done.out and f"{images} images" in done.out
     assert f"about {4 * images} samples" in done.out
     assert "MB" in done.out and "time" in done.out and "nothing was written" in done.out
 
@@ -130,7 +130,7 @@ def test_a_shard_that_failed(cli: Cli, photo_tar: Callable[..., Path], tmp_path:
     photo_tar(tmp_path / "in/0.tar")
     done = cli("generate", f"{tmp_path}/in/{{0..1}}.tar", tmp_path / "corpus", "--quiet")
     assert done.code == 1
-    assert "1 shards failed; run the same command again: 1\n  1  cannot read " in done.out
+    assert "1 shard failed; run the same command again: 1\n  1  cannot read " in done.out
     assert "1.tar: No such file" in done.err
     photo_tar(tmp_path / "in/1.tar")
     assert cli("generate", f"{tmp_path}/in/{{0..1}}.tar", tmp_path / "corpus", "--quiet").code == 0
@@ -145,7 +145,7 @@ def test_nothing_written(cli: Cli, photos: Path, tmp_path: Path) -> None:
 def test_losses_and_max_errors(cli: Cli, photos: Path, tmp_path: Path, photo: Callable[..., bytes]) -> None:
     (photos / "b.jpg").write_bytes(b"")
     tolerated = cli("generate", photos, tmp_path / "corpus", "--quiet", "--max-errors", "1")
-    assert tolerated.code == 0 and "1 images lost" in tolerated.out and "--retry-errors" in tolerated.out
+    assert tolerated.code == 0 and "1 image lost" in tolerated.out and "--retry-errors" in tolerated.out
     assert cli("generate", photos, tmp_path / "corpus", "--quiet", "--max-errors", "0").code == 1
     (photos / "b.jpg").write_bytes(photo(0, fmt="JPEG"))
     repaired = cli("generate", photos, tmp_path / "corpus", "--quiet", "--max-errors", "0", "--retry-errors")
@@ -197,7 +197,7 @@ WRONG: list[tuple[str, list[str], str]] = [
     ("input inside output", ["{photos}", "{root}"], "lies inside the output"),
     ("output is input", ["{photos}", "{photos}"], "lies inside the input"),
     ("output is a file", ["{photos}", "{root}/file"], "is a file"),
-    ("other files in the output", ["{photos}", "{root}/foreign"], "holds 1 files, such as 'mine.txt'"),
+    ("other files in the output", ["{photos}", "{root}/foreign"], "holds 1 file, such as 'mine.txt'"),
     ("missing config", ["--config", "{root}/nowhere.toml"], "nowhere.toml"),
     ("wrong config", ["--config", "{root}/wrong.toml", "{photos}", "{out}"], "read.limt: no such option"),
     ("missing camera file", ["{photos}", "{out}", "--camera", "{root}/nowhere.toml"], "nowhere.toml"),
@@ -235,7 +235,7 @@ def test_new_files_are_hinted_at_and_taken_up(
     cli("generate", photos, tmp_path / "corpus", "--quiet")
     (photos / "new.png").write_bytes(photo(5))
     hinted = cli("generate", photos, tmp_path / "corpus", "--quiet")
-    assert hinted.code == 0 and "1 input files are new" in hinted.err and "--extend" in hinted.err
+    assert hinted.code == 0 and "1 input file is new" in hinted.err and "--extend" in hinted.err
     extended = cli("generate", photos, tmp_path / "corpus", "--quiet", "--extend")
     assert extended.code == 0 and "6 samples from 6 images in 2 of 2 shards" in extended.out
 

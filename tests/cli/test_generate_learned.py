@@ -132,7 +132,7 @@ def test_resumed_it_does_nothing(generate: Cli, tmp_path: Path) -> None:
     before = everything_under(tmp_path / "corpus")
     times = {p: p.stat().st_mtime_ns for p in (tmp_path / "corpus").glob("*.tar")}
     again = generate(tmp_path / "corpus")
-    assert again.code == 0 and "1 shards were already done" in again.out
+    assert again.code == 0 and "1 shard was already done" in again.out
     assert everything_under(tmp_path / "corpus") == before
     assert {p: p.stat().st_mtime_ns for p in (tmp_path / "corpus").glob("*.tar")} == times
 

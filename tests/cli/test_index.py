@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -32,11 +33,32 @@ def test_parquet(cli: Cli, corpus: Path, arguments: tuple[str, ...]) -> None:
     assert pq.read_table(corpus / "index.parquet").num_rows == 5
 
 
+def test_a_file_of_the_users_own_stays(cli: Cli, corpus: Path, tmp_path: Path) -> None:
+    text, table = tmp_path / "notes.jsonl", tmp_path / "rows.parquet"
+    text.write_text('{"mine": 1}\n')
+    pq.write_table(pa.table({"mine": [1]}), table)
+    for mine in (text, table):
+        kept = mine.read_bytes()
+        done = cli("index", corpus, "--output", mine)
+        assert done.code == 2 and str(mine) in done.err and "name another file" in done.err
+        assert mine.read_bytes() == kept
+
+
+@pytest.mark.parametrize("name", ["an.jsonl", "an.parquet"])
+def test_an_index_and_what_is_left_of_one_are_replaced(cli: Cli, corpus: Path, tmp_path: Path, name: str) -> None:
+    url = tmp_path / name
+    assert cli("index", corpus, "--output", url).code == 0
+    whole = url.read_bytes()
+    for left in (whole, whole[: len(whole) // 2], b""):
+        url.write_bytes(left)
+        assert cli("index", corpus, "--output", url).code == 0 and url.read_bytes() == whole
+
+
 def test_an_unfinished_corpus(cli: Cli, corpus: Path) -> None:
     (corpus / "records/images-00001.json").unlink()
     done = cli("index", corpus)
     assert done.code == 1
-    assert "3 samples in 2 parts of 2 shards" in done.out and "1 shards are not done" in done.out
+    assert "3 samples in 2 parts of 2 shards" in done.out and "1 shard is not done" in done.out
 
 
 def test_a_damaged_part(cli: Cli, corpus: Path) -> None:

@@ -4,8 +4,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
+from rawsynth.cli.methods import fitted, oracle_row, shown
 from rawsynth.methods import METHODS
 from rawsynth.methods.learned import NetworkMethod
+from rawsynth.methods.listing import list_methods
 
 Cli = Callable[..., Any]
 
@@ -30,3 +34,18 @@ def test_json(cli: Cli) -> None:
     for name, method in METHODS.items():
         assert rows[name]["trainable"] == issubclass(method, NetworkMethod)
         assert rows[name]["source"] and rows[name]["summary"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
+def test_a_narrow_terminal_gets_the_last_columns_below(width: int) -> None:
+    rows = shown([*list_methods(), oracle_row()])
+    lines = fitted(rows, width)
+    assert max(map(len, lines)) <= width
+    below = " ".join(line.strip() for line in lines if line.startswith("    "))
+    assert [line.split()[0] for line in lines if not line.startswith(" ")] == ["method", *sorted(METHODS), "oracle"]
+    assert below.count("original's licence: ") == len(rows) - 1 and all(row[-1] in below for row in rows[1:])
+
+
+def test_a_wide_terminal_gets_what_a_pipe_gets() -> None:
+    rows = shown([*list_methods(), oracle_row()])
+    assert fitted(rows, 1000) == fitted(rows, None) and len(fitted(rows, None)) == len(rows)

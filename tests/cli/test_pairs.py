@@ -32,10 +32,10 @@ def test_pairs_with_one_command(cli: Cli, shots: Path, tmp_path: Path) -> None:
     lines = done.out.splitlines()
     assert lines[:5] == [
         f"{tmp_path}/out: 24 pairs from 1 of 3 RAW files",
-        "  sRGB of 1 files: the camera's JPEG beside the RAW",
-        "1 files rejected, no full-size sRGB:",
+        "  sRGB of 1 file: the camera's JPEG beside the RAW",
+        "1 file rejected, no full-size sRGB:",
         "  b.dng: b.jpg: resampled: JPEG is 192x128, sensor 384x256 (see rejected/b-dng.jpg)",
-        "1 files rejected, unusable RAW:",
+        "1 file rejected, unusable RAW:",
     ]
     assert lines[5].startswith(f"  c.dng: {shots}/c.dng: LibRaw cannot read these 13 bytes") and len(lines) == 6
     assert "3 of 3 files" in done.err and "pairs 24, rejected 2" in done.err
@@ -44,7 +44,7 @@ def test_pairs_with_one_command(cli: Cli, shots: Path, tmp_path: Path) -> None:
 def test_auto_takes_what_there_is(cli: Cli, shots: Path, tmp_path: Path) -> None:
     done = cli("pairs", shots, tmp_path / "out", "--crop", "128", "--quiet")
     assert done.code == 0 and "12 pairs from 2 of 3 RAW files" in done.out and done.err == ""
-    assert "sRGB of 1 files: developed by LibRaw, which says nothing of the camera's ISP" in done.out
+    assert "sRGB of 1 file: developed by LibRaw, which says nothing of the camera's ISP" in done.out
     files = json.loads((tmp_path / "out/pairs.json").read_text())["files"]
     assert [row["srgb"] and row["srgb"]["source"] for row in files] == ["jpeg", "libraw", None]
 
@@ -63,14 +63,14 @@ def test_crops_left_out_are_counted(cli: Cli, shots: Path, tmp_path: Path) -> No
     (shots / "a.jpg").write_bytes(dng.jpeg(look))
     done = cli("pairs", shots / "a.dng", tmp_path / "out", "--crop", "128")
     assert done.code == 0
-    assert done.out.splitlines()[0].endswith("5 pairs from 1 of 1 RAW files")
-    assert done.out.splitlines()[1] == "  sRGB of 1 files: the camera's JPEG beside the RAW"
-    assert done.out.splitlines()[2] == "1 crops of these files left out: 1 misaligned"
+    assert done.out.splitlines()[0].endswith("5 pairs from 1 of 1 RAW file")
+    assert done.out.splitlines()[1] == "  sRGB of 1 file: the camera's JPEG beside the RAW"
+    assert done.out.splitlines()[2] == "1 crop of these files left out: 1 misaligned"
 
 
 def test_nothing_good_is_a_failure(cli: Cli, shots: Path, tmp_path: Path) -> None:
     done = cli("pairs", shots / "b.dng", tmp_path / "out", "--srgb", "jpeg")
-    assert done.code == 1 and "0 pairs from 0 of 1 RAW files" in done.out and "resampled" in done.out
+    assert done.code == 1 and "0 pairs from 0 of 1 RAW file" in done.out and "resampled" in done.out
     assert (tmp_path / "out/pairs.json").exists() and not list((tmp_path / "out").glob("*.tar"))
 
 

@@ -336,7 +336,7 @@ def test_a_result_of_another_size_is_an_error(
     halves: ReverseISP, make_pair: MakePair, pair_set: PairSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Halves, "forward", lambda self, srgb, tensors: torch.zeros(len(srgb), 4, 20, 30))
-    with pytest.raises(SampleError, match=r"none of the 1 pairs.*'p0'.*\(4, 20, 30\).*\(4, 24, 32\)"):
+    with pytest.raises(SampleError, match=r"none of 1 pair.*'p0'.*\(4, 20, 30\).*\(4, 24, 32\)"):
         evaluate(halves, pair_set([make_pair(0)]))
 
 
@@ -355,7 +355,7 @@ def test_too_little_memory_names_the_batch(
 def test_nothing_to_score_is_an_error(
     unprocess: ReverseISP, pair_set: PairSet, error: type[Exception], kind: type[Exception]
 ) -> None:
-    with pytest.raises(kind, match="none of the 2 pairs could be scored; the first, 'lost-0': one"):
+    with pytest.raises(kind, match="none of 2 pairs could be scored; the first, 'lost-0': one"):
         evaluate(unprocess, pair_set([error("one"), error("two")]))
 
 

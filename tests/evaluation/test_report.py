@@ -62,7 +62,7 @@ def test_csv_holds_every_image_to_the_last_bit(found: Evaluation) -> None:
 def test_the_table_says_what_was_scored(found: Evaluation) -> None:
     headline, empty, *table = markdown_table(found).splitlines()
     assert headline.startswith("unprocess version 1 on some/pairs: 6 images of 3 scenes; colour as the pairs' metadata")
-    assert "5 of 6 images" in headline and "1 pairs could not be scored" in headline and empty == ""
+    assert "5 of 6 images" in headline and "1 pair could not be scored" in headline and empty == ""
     assert len(table) == 2 + len(found.means) and "highlights, dB" not in "".join(table)
     assert len({line.count("|") for line in table}) == 1
     mean = found.means["exposure_fitted_psnr"]

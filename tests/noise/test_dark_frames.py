@@ -382,7 +382,7 @@ def test_frames_that_state_no_iso_serve_any(tmp_path: Path) -> None:
 
 DARK = npy(white_noise())
 FAULTS: dict[str, tuple[dict[str, bytes], Mapping[str, Any] | None, str]] = {
-    "nothing": ({"a.txt": b""}, None, "no frame in 1 files"),
+    "nothing": ({"a.txt": b""}, None, "no frame in 1 file"),
     "no cfa": ({"a.npy": DARK}, {"white_level": 4095}, r"does not say its CFA.*frames\.json"),
     "no white level": ({"a.npy": DARK}, {"cfa": "RGGB"}, "does not say its white level"),
     "no Bayer layout": ({"a.npy": DARK}, {**SAYS, "cfa": "RGBW"}, "unknown CFA layout 'RGBW'"),

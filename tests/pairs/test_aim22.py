@@ -165,7 +165,7 @@ def test_what_has_no_other_half_is_reported(place: str) -> None:
         (small("1_0.jpg", "1_1.npy"), r"no pair in .*2 files; 1_0\.jpg, 1_1\.npy"),
         (small("1_0.npy"), r"no pair in .*1_0\.npy"),
         (small("1_48.jpg", "1_48.npy"), "K in 0..47"),
-        (small("readme.txt"), r"no pair in .*1 files; no image and no \.npy"),
+        (small("readme.txt"), r"no pair in .*1 file; no image and no \.npy"),
         ({}, "no pair in .*0 files"),
     ],
 )

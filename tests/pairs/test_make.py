@@ -251,7 +251,7 @@ def test_an_output_in_use_is_refused(tmp_path: Path, shoot: Shoot) -> None:
     shoot(tmp_path / "in")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine.txt").write_text("mine")
-    with pytest.raises(UsageError, match="out holds 1 files"):
+    with pytest.raises(UsageError, match="out holds 1 file"):
         make(tmp_path / "in", tmp_path / "out")
     assert names_in(tmp_path / "out") == ["mine.txt"]
     with pytest.raises(UsageError, match="is a file"):

@@ -265,7 +265,7 @@ def test_added_files_are_hinted_at_and_left_alone(photos: Path, tmp_path: Path, 
     told: list[str] = []
     again = open_dataset(config(photos, tmp_path / "corpus", read={"images_per_shard": 2}), told.append)
     assert again.shards == dataset.shards
-    assert len(told) == 1 and "1 input files are new" in told[0] and "--extend" in told[0]
+    assert len(told) == 1 and "1 input file is new" in told[0] and "--extend" in told[0]
 
 
 def test_extend_puts_added_files_into_new_shards(
@@ -365,7 +365,7 @@ def test_an_output_with_other_files_is_refused(photos: Path, tmp_path: Path) -> 
     (tmp_path / "corpus/sub").mkdir(parents=True)
     (tmp_path / "corpus/sub/thesis.tex").write_text("mine")
     for run in ({}, {"overwrite": True}):
-        with pytest.raises(UsageError, match=r"holds 1 files, such as 'sub/thesis\.tex', but no dataset\.json"):
+        with pytest.raises(UsageError, match=r"holds 1 file, such as 'sub/thesis\.tex', but no dataset\.json"):
             start(photos, tmp_path / "corpus", run=run)
     assert everything_under(tmp_path / "corpus") == {"sub/thesis.tex": b"mine"}
 

@@ -71,7 +71,7 @@ def test_padding_counts_into_what_is_named() -> None:
 
 @pytest.mark.parametrize("divisible", [False, True])
 def test_one_image_that_does_not_fit(divisible: bool) -> None:
-    with pytest.raises(UsageError, match="1 images of 4x6.*--crop") as raised:
+    with pytest.raises(UsageError, match="1 image of 4x6.*--crop") as raised:
         BatchFitter(divisible=divisible)(Device(23), [view("k")])
     assert "--batch-pixels" not in str(raised.value)
 

@@ -61,5 +61,5 @@ def test_a_corpus_that_lost_its_plan_may_have_failures_and_an_index(
 def test_files_that_are_only_named_like_a_corpus_s_are_foreign(photos: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "corpus/failures").mkdir(parents=True)
     (tmp_path / "corpus" / name).write_text("{}")
-    with pytest.raises(UsageError, match=f"holds 1 files, such as '{name}', but no dataset.json"):
+    with pytest.raises(UsageError, match=f"holds 1 file, such as '{name}', but no dataset.json"):
         open_dataset(config(photos, tmp_path / "corpus"), print)

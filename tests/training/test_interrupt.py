@@ -27,7 +27,7 @@ from rawsynth.training.interrupt import Interrupt
 from rawsynth.training.journal import read_curve
 from rawsynth.training.learner import Learner
 from rawsynth.training.state import load_state
-from rawsynth.training.train import train
+from rawsynth.training.train import machine_fault, train
 
 MakeConfig = Callable[..., TrainConfig]
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -240,6 +240,15 @@ def test_a_worker_that_dies_is_said_to(train_config: MakeConfig, monkeypatch: py
     with pytest.raises(TrainingError, match=r"a process that reads pairs died.*fewer data\.workers") as failure:
         train(config, quiet=True)
     assert "\n" not in str(failure.value)
+
+
+@pytest.mark.parametrize(
+    ("signal_name", "words"),
+    [("Terminated", "stopped: "), ("Alarm clock", "stopped: "), ("Killed", "out of memory or /dev/shm")],
+)
+def test_a_worker_that_was_told_to_end_is_no_lack_of_memory(signal_name: str, words: str) -> None:
+    told = machine_fault(RuntimeError(f"DataLoader worker (pid 7) is killed by signal: {signal_name}. "))
+    assert told is not None and words in told
 
 
 def test_too_little_memory_is_said_so(train_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:

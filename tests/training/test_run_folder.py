@@ -246,6 +246,6 @@ def test_a_validation_that_fails_altogether_ends_the_training(
 ) -> None:
     validation = damaged_scene(pair_shards, tmp_path, pairs=6)
     config = train_config(**{**SHORT, "watch.save_every": 1, "data.validation": validation})
-    with pytest.raises(TrainingError, match=r"validation after step 2 failed: none of the 6 pairs .* coffee_0"):
+    with pytest.raises(TrainingError, match=r"validation after step 2 failed: none of 6 pairs .* coffee_0"):
         train(config, quiet=True)
     assert load_state(storage.join(config.output, STATE_FILE))["step"] == 1

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from rawsynth.counting import counted
 from rawsynth.evaluation.bench.cost import Cost
 from rawsynth.evaluation.bench.entries import Entry
 from rawsynth.evaluation.bench.sets import BenchSet
@@ -111,7 +112,7 @@ class BenchResult:
         for each in self.sets:
             lines += [f"{name} on {each.source.name}: {cause}" for name, cause in each.failures.items()]
             for name, made in each.evaluations.items():
-                lost = f"{len(made.errors)} pairs lost; the first"
+                lost = f"{counted(len(made.errors), 'pair')} lost; the first"
                 for key, cause in list(made.errors.items())[:1]:
                     lines.append(f"{name} on {each.source.name}: {lost}, {key}: {cause}")
         return lines

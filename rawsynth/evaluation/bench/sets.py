@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rawsynth import storage
+from rawsynth.counting import counted
 from rawsynth.errors import InputAccessError, SampleError, UsageError
 from rawsynth.pairs import PairSet, open_pairs
 from rawsynth.pairs.photographs import read_photographs
@@ -162,8 +163,8 @@ def _synthetic(options: SetOptions, tell: Tell) -> BenchSet:
     pairs = SyntheticPairs(photographs, seed=options.seed, renditions=options.renditions, crop=options.crop)
     of = "scikit-image's" if options.photographs is None else options.photographs
     words = (
-        f"synthetic: {options.renditions} random cameras, lights and ISPs for each of {len(photographs)} photographs "
-        f"({of}), seed {options.seed}"
+        f"synthetic: {options.renditions} random cameras, lights and ISPs for each of "
+        f"{counted(len(photographs), 'photograph')} ({of}), seed {options.seed}"
     )
     return BenchSet(SYNTHETIC, words, pairs)
 
@@ -173,4 +174,4 @@ def _limited(found: BenchSet, limit: int | None) -> BenchSet:
     if limit is None or limit >= count:
         return found
     chosen = found.pairs.subset([k * count // limit for k in range(limit)])
-    return BenchSet(found.name, f"{found.words}; {limit} of its {count} pairs", chosen, found.left_out)
+    return BenchSet(found.name, f"{found.words}; {limit} of its {counted(count, 'pair')}", chosen, found.left_out)

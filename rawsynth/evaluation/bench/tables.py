@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rawsynth.counting import counted
 from rawsynth.evaluation.bench.result import BenchResult, SetResult
 from rawsynth.evaluation.intervals import Mean
 from rawsynth.evaluation.metrics import HIGHLIGHTS_ABOVE, SHADOWS_BELOW
@@ -49,8 +50,9 @@ def headline(found: BenchResult) -> list[str]:
     where, how = found.environment, found.conditions
     told = "what pairs state of their camera" if how["known_color"] else "nothing of the pairs' cameras"
     lines = [
-        f"{len(found.entries)} methods on {len(found.sets)} sets; {where['device']} ({where['device_name']}), "
-        f"{where['threads']} threads, {how['dtype']}, torch {where['torch']}, rawsynth {where['rawsynth']}.",
+        f"{counted(len(found.entries), 'method')} on {counted(len(found.sets), 'set')}; "
+        f"{where['device']} ({where['device_name']}), {counted(where['threads'], 'thread')}, "
+        f"{how['dtype']}, torch {where['torch']}, rawsynth {where['rawsynth']}.",
         f"Methods that take colour were told {told}; draws have seed {how['seed']}. Means over images with 95 % "
         "intervals over scenes. docs/benchmark.md says what each number means and what cannot be compared.",
     ]
@@ -78,7 +80,7 @@ def _cell_text(text: str) -> str:
 
 def _whole(found: BenchResult, each: SetResult) -> Table:
     pairs = each.source.pairs
-    size = f"{len(pairs)} pairs of {len(set(pairs.scenes))} scenes"
+    size = f"{counted(len(pairs), 'pair')} of {counted(len(set(pairs.scenes)), 'scene')}"
     rows = [
         [name, each.told(name), f"{len(made.rows)}", *(_interval(made.means.get(m), m) for m in _WHOLE)]
         for name, made in each.evaluations.items()

@@ -125,7 +125,7 @@ def test_a_pair_that_is_lost_is_named(bench_set: MakeSet, tmp_path: Path) -> Non
     found = run_bench(
         entries_of("unprocess"), [bench_set(SampleError("bad.png is damaged"))], str(tmp_path), options=QUICK
     )
-    assert found.faults == ["unprocess on memory: 1 pairs lost; the first, lost-6: bad.png is damaged"]
+    assert found.faults == ["unprocess on memory: 1 pair lost; the first, lost-6: bad.png is damaged"]
 
 
 def test_what_was_finished_outlives_an_interruption(bench_set: MakeSet, tmp_path: Path) -> None:
