@@ -88,8 +88,6 @@ def read_stack(
         InputAccessError: they are not there, or cannot be reached.
     """
     urls = frame_urls(source)[:limit]
-    if not urls and not storage.exists(source) and not any(sign in source for sign in _WILDCARDS):
-        raise InputAccessError(f"cannot read {source}: no such file or folder.")
     if len(urls) < FEWEST_FRAMES:
         raise SampleError(
             f"{source}: {len(urls)} frames; at least {FEWEST_FRAMES} are needed, 16 or more tell much more. Capture a "

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import FrameType
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -20,6 +21,8 @@ from rawsynth.pairs.opening import open_pairs
 from rawsynth.pairs.splits import split_scenes
 from rawsynth.seeding import sample_seed, scalar_rng
 from rawsynth.training.config import DataConfig
+
+T = TypeVar("T")
 
 _ATTEMPTS = 16
 # As long as SLURM leaves a job between SIGTERM and SIGKILL.
@@ -137,25 +140,30 @@ def read_batches(
         SampleError, UsageError: as :class:`Positions` and :func:`collate`.
         InputAccessError: pairs cannot be reached.
     """
-    with warnings.catch_warnings():
-        # More workers than cores are no fault: they wait for disks and networks too.
-        warnings.filterwarnings("ignore", "This DataLoader will create")
-        loader: DataLoader[Item] = DataLoader(
-            Positions(pairs, config, seed),
-            batch_sampler=steps,
-            collate_fn=_collate_or_pass,
-            num_workers=config.workers,
-            worker_init_fn=outlive_signals,
-            pin_memory=pin,
-            # Of its own, so that loading draws nothing from the global generator.
-            generator=torch.Generator().manual_seed(0),
-        )
-        batches = iter(loader)
-    for batch in batches:
+    loader: DataLoader[Item] = _without_advice(
+        DataLoader,
+        Positions(pairs, config, seed),
+        batch_sampler=steps,
+        collate_fn=_collate_or_pass,
+        num_workers=config.workers,
+        worker_init_fn=outlive_signals,
+        pin_memory=pin,
+        # Of its own, so that loading draws nothing from the global generator.
+        generator=torch.Generator().manual_seed(0),
+    )
+    # Not kept in a variable: the traceback of an error would keep its workers.
+    for batch in _without_advice(iter, loader):
         if isinstance(batch, RawsynthError):
             raise batch
         assert isinstance(batch, TrainBatch)
         yield batch
+
+
+def _without_advice(make: Callable[..., T], *args: Any, **options: Any) -> T:
+    """Call something without torch's advice on workers: more of them than cores are no fault, as disks take time too."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "This DataLoader will create")
+        return make(*args, **options)
 
 
 def _collate_or_pass(items: list[Item] | RawsynthError) -> TrainBatch | RawsynthError:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from rawsynth.cameras.profile import CameraProfile, camera_from_dict
-from rawsynth.errors import OutputError, SampleError, UsageError
+from rawsynth.errors import InputAccessError, OutputError, SampleError, UsageError
 from rawsynth.evaluation.noise_report import (
     ProfileNoise,
     SeriesSource,
@@ -108,6 +108,9 @@ def test_folders_of_two_series(tmp_path: Path) -> None:
     assert [source.name for source in sources] == ["bright", "dark"]
     report = noise_report(sources)
     assert report.passed and [group.name for group in report.groups] == ["bright", "dark"]
+    with pytest.raises(InputAccessError, match="real/dark/bright: no such file or folder"):
+        series_sources(str(tmp_path / "real"), str(tmp_path / "real/dark"))
+    (tmp_path / "real/dark/bright").mkdir()
     with pytest.raises(UsageError, match="has no frames in bright/"):
         series_sources(str(tmp_path / "real"), str(tmp_path / "real/dark"))
 

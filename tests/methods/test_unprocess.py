@@ -82,7 +82,7 @@ def extreme_values(dtype: torch.dtype) -> Tensor:
     near = torch.tensor([0.0] + [m * 10.0**-k for k in range(1, 46) for m in (1, 3)], dtype=torch.float64)
     steps = torch.arange(1, 40, dtype=torch.float64) * torch.finfo(dtype).eps / 4
     around = torch.cat([centre + sign * d for centre in (0.5, 1.0) for d in (near, steps) for sign in (-1, 1)])
-    outside = torch.tensor([-3.0, -1e-4, 1.0001, 1.5, 7.0], dtype=torch.float64)
+    outside = torch.tensor([-0.4, -1e-4, 1.0001, 1.5, 1.9], dtype=torch.float64)
     return torch.cat([near, around, torch.linspace(0, 1, 97, dtype=torch.float64), outside]).to(dtype)
 
 
