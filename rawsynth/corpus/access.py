@@ -138,7 +138,7 @@ class CorpusIndex(Mapping[str, dict[str, Any]]):
         """
         for name, wanted in columns.items():
             if isinstance(wanted, tuple) and len(wanted) != 2:
-                raise UsageError(f"a tuple is a range (least, most); got {name}={wanted!r}. Of several values give a list.")
+                raise UsageError(f"a tuple is a range (least, most); got {name}={wanted!r}. Give values as a list.")
         numbers = list(self._numbers())
         if numbers and (unknown := columns.keys() - self._row(numbers[0]).keys()):
             names = ", ".join(self._row(numbers[0]))

@@ -15,6 +15,12 @@ from rawsynth.errors import UsageError
 
 SRGB = torch.zeros(2, 3, 4, 4, dtype=torch.uint8)
 PLANES = torch.full((2, 4, 2, 2), 0.5)
+DRAWN = AddNoise().make_params(1)
+
+
+def untyped(value: Any) -> Any:
+    """A value of whose type the caller knows nothing."""
+    return value
 
 
 def to_raw() -> ReverseISP:
@@ -26,17 +32,17 @@ def raw() -> RawImage:
 
 
 WRONG: list[tuple[str, Callable[[], Any], str]] = [
-    ("normalised to -1 to 1", lambda: to_raw()(torch.full((1, 3, 4, 4), -1.0), keys=["a"]), "down to -1.*normalisation"),
+    ("-1 to 1", lambda: to_raw()(torch.full((1, 3, 4, 4), -1.0), keys=["a"]), "to -1.*normalisation"),
     ("NaN", lambda: to_raw()(torch.full((1, 3, 4, 4), torch.nan), keys=["a"]), "got NaN"),
-    ("keys that are a number", lambda: to_raw()(SRGB, keys=5), "keys must name 2 samples, a list"),  # type: ignore[arg-type]
-    ("no parameters", lambda: to_raw().apply_params(SRGB, None), "list of one entry an image.*NoneType"),  # type: ignore[arg-type]
-    ("one image's entry", lambda: AddNoise().apply_params(raw()[0], AddNoise().make_params(1)[0]), "list of one entry"),  # type: ignore[arg-type]
-    ("names for entries", lambda: AddNoise().apply_params(raw(), ["a", "b"]), "dict, from make_params; got str"),  # type: ignore[list-item]
+    ("keys that are a number", lambda: to_raw()(SRGB, keys=untyped(5)), "keys must name 2 samples, a list"),
+    ("no parameters", lambda: to_raw().apply_params(SRGB, untyped(None)), "list of one entry an image.*NoneType"),
+    ("one image's entry", lambda: AddNoise().apply_params(raw()[0], untyped(DRAWN[0])), "list of one entry"),
+    ("names for entries", lambda: AddNoise().apply_params(raw(), untyped(["a", "b"])), "dict, from make_params; got str"),
     ("less than no samples", lambda: to_raw().make_params(-1), "how many samples.*-1"),
-    ("an array", lambda: RawImage.from_packed(np.zeros((4, 2, 2))), "torch.from_numpy"),  # type: ignore[arg-type]
+    ("an array", lambda: RawImage.from_packed(untyped(np.zeros((4, 2, 2)))), "torch.from_numpy"),
     ("DN", lambda: RawImage.from_packed(PLANES * 4000), r"up to 2000.*\(dn - black\)"),
-    ("metadata of another batch", lambda: RawImage(PLANES, RawMetadata.neutral((3,))), r"shape \(2,\); got that of \(3,\)"),
-    ("no metadata", lambda: RawImage(PLANES, None), "RawMetadata; got NoneType"),  # type: ignore[arg-type]
+    ("metadata of others", lambda: RawImage(PLANES, RawMetadata.neutral((3,))), r"\(2,\); got that of \(3,\)"),
+    ("no metadata", lambda: RawImage(PLANES, untyped(None)), "RawMetadata; got NoneType"),
     ("sizes that differ", lambda: RawImage.stack([raw()[0], RawImage.from_packed(torch.zeros(4, 3, 2))]), "one size"),
 ]
 
