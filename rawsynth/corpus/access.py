@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import operator
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, SupportsIndex
 
@@ -14,7 +15,7 @@ from rawsynth.corpus.index import INDEX_FILE
 from rawsynth.corpus.index_file import IndexFile
 from rawsynth.corpus.index_rows import Row
 from rawsynth.corpus.ranges import read_members
-from rawsynth.corpus.reading import check_members, sample_pairs
+from rawsynth.corpus.reading import check_members, named_members, sample_pairs
 from rawsynth.corpus.records import list_records, read_record
 from rawsynth.errors import CorpusError, UnknownKeyError, UsageError
 from rawsynth.pipeline.dataset import Dataset
@@ -49,7 +50,13 @@ class CorpusIndex(Mapping[str, dict[str, Any]]):
         self._checked: set[str] = set()
 
     @classmethod
-    def open(cls, corpus: str, index: str | None = None, *, members: Sequence[str] = ()) -> CorpusIndex:
+    def open(
+        cls,
+        corpus: str | os.PathLike[str],
+        index: str | os.PathLike[str] | None = None,
+        *,
+        members: Sequence[str] = (),
+    ) -> CorpusIndex:
         """Open the index of a corpus.
 
         Args:
@@ -62,13 +69,14 @@ class CorpusIndex(Mapping[str, dict[str, Any]]):
             CorpusError: there is no corpus or no index, the index is damaged, or the corpus has changed since.
             InputAccessError: the store cannot be reached.
         """
+        corpus, members = os.fspath(corpus), named_members(members)
         dataset = Dataset.of(corpus)
         try:
-            file = IndexFile(index or storage.join(corpus, INDEX_FILE))
+            file = IndexFile(os.fspath(index) if index else storage.join(corpus, INDEX_FILE))
         except CorpusError as error:
             raise CorpusError(f"{error}. Run rawsynth index {corpus}.") from error
         check_members(dataset, members)
-        opened = cls(corpus, file, members=tuple(members))
+        opened = cls(corpus, file, members=members)
         opened._check_plan(dataset)
         return opened
 
@@ -124,10 +132,13 @@ class CorpusIndex(Mapping[str, dict[str, Any]]):
             **columns: what a column must hold: a value, a tuple ``(least, most)``, or a list or set of values.
 
         Raises:
-            UsageError: there is no such column.
+            UsageError: there is no such column, or a tuple is not a pair.
 
         For example ``index.filter(camera="Sony ILCE-7SM2", iso=(800, 3200), split="train")``.
         """
+        for name, wanted in columns.items():
+            if isinstance(wanted, tuple) and len(wanted) != 2:
+                raise UsageError(f"a tuple is a range (least, most); got {name}={wanted!r}. Give values as a list.")
         numbers = list(self._numbers())
         if numbers and (unknown := columns.keys() - self._row(numbers[0]).keys()):
             names = ", ".join(self._row(numbers[0]))

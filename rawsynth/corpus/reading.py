@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -49,7 +50,7 @@ default_collate_fn_map[SampleMeta] = _collate_meta
 
 
 def open_corpus(
-    urls: str | Sequence[str],
+    urls: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     split: str | None = None,
     shuffle: int = 1000,
@@ -85,7 +86,8 @@ def open_corpus(
         UsageError: nothing matches, or the corpus has no such split or member.
         CorpusError: a part is not as long as its record says, or has no end-of-archive mark; raised when it is read.
     """
-    names = [urls] if isinstance(urls, str) else list(urls)
+    given = [urls] if isinstance(urls, str | os.PathLike) else urls
+    names, members = [os.fspath(url) for url in given], named_members(members)
     parts = list_parts(names, split)
     for url in names if members else ():
         if (dataset := _plan(url)) is not None:
@@ -94,7 +96,7 @@ def open_corpus(
     if shuffle:
         # Behind the split by node, so that nodes need not agree on an order.
         stages.insert(2, EpochShuffle(bufsize=len(parts), initial=len(parts), seed=seed))
-    stages.append(_Pairs(tuple(members)))
+    stages.append(_Pairs(members))
     if shuffle:
         stages.append(EpochShuffle(bufsize=shuffle, initial=shuffle, seed=seed))
     return wds.DataPipeline(*stages)
@@ -147,6 +149,17 @@ def list_parts(urls: Sequence[str], split: str | None) -> dict[str, int | None]:
 def _plan(url: str) -> Dataset | None:
     """Return the plan of a corpus, ``None`` if the URL is not the folder of one."""
     return None if url.endswith(".tar") else Dataset.load(url)
+
+
+def named_members(members: Sequence[str]) -> tuple[str, ...]:
+    """Return extensions of members as a tuple.
+
+    Raises:
+        UsageError: one name alone, which would be read letter by letter.
+    """
+    if isinstance(members, str):
+        raise UsageError(f"members is a list of extensions; got {members!r}. Write members=[{members!r}].")
+    return tuple(members)
 
 
 def check_members(dataset: Dataset, members: Sequence[str]) -> None:

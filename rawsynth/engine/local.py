@@ -38,6 +38,10 @@ def generate(config: GenerateConfig, observer: Observer | None = None) -> Summar
         OutputError: the output cannot be written; what is finished stays finished.
         EngineError: workers or a cluster cannot be had.
     """
+    if not isinstance(config, GenerateConfig):
+        raise UsageError(
+            f'generate takes a GenerateConfig(input="photos/", output="corpus/", ...); got {type(config).__name__}.'
+        )
     observer, rank = observer or Observer(), current_rank()
     on_ray = config.run.engine == "ray"
     if on_ray and rank.several:

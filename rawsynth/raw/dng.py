@@ -59,13 +59,16 @@ def write_dng(
         preview: whether to put a rendered JPEG in, which file managers show.
 
     Raises:
-        UsageError: no RawImage, a batch, metadata that no DNG can hold, or an unknown orientation.
+        UsageError: no RawImage, a batch, NaN, metadata that no DNG can hold, or an unknown orientation.
         OutputError: the file cannot be written.
 
     For example ``write_dng("noisy.dng", AddNoise(camera="Sony ILCE-7SM2", iso=3200)(ReverseISP()(srgb)))``.
     """
     if not isinstance(raw, RawImage):
         raise UsageError(f"write_dng takes a RawImage: RawImage.from_packed(planes, cfa); got {type(raw).__name__}.")
+    if not raw.packed.is_floating_point() or bool(raw.packed.isnan().any()):
+        came = "NaN" if raw.packed.is_floating_point() else str(raw.packed.dtype)
+        raise UsageError(f"a DNG is made of float planes without NaN; got {came}. Look at what made them.")
     dn = quantize(raw.packed, levels).cpu().numpy()
     tags = {"orientation": orientation, "description": description, "preview": preview}
     storage.write_atomic(url, encode_dng(dn, raw.cpu().metadata, levels=levels, **tags))  # type: ignore[arg-type]

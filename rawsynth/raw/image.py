@@ -15,6 +15,9 @@ from rawsynth.errors import UsageError
 from rawsynth.raw import cfa as cfa_module
 from rawsynth.raw.metadata import TENSOR_FIELDS, RawMetadata, fill, plain_index
 
+# Light beyond white is no error; DN are far brighter.
+_BRIGHTEST = 16.0
+
 
 @dataclass(frozen=True, repr=False)
 class RawImage:
@@ -54,11 +57,15 @@ class RawImage:
             iso: they were taken at, one for all or one an image.
 
         Raises:
-            UsageError: ``packed`` is not ``(..., 4, h, w)`` floating point, or ``cfa`` is not a Bayer layout.
+            UsageError: ``packed`` is not ``(..., 4, h, w)`` floating point, holds DN (seen on the CPU only), or ``cfa``
+                is not a Bayer layout.
         """
+        if not isinstance(packed, Tensor):
+            raise UsageError(f"packed RAW is a tensor; got {type(packed).__name__}. An array: torch.from_numpy(array).")
         if packed.dim() < 3 or packed.shape[-3] != 4 or not packed.is_floating_point():
             raise UsageError(f"packed RAW is float (..., 4, h, w); got {packed.dtype} {tuple(packed.shape)}.")
         cfa_module.check_cfa(cfa)
+        _check_unit_scale(packed)
         lead = tuple(packed.shape[:-3])
         metadata = replace(RawMetadata.neutral(lead, cfa, packed.device), camera=fill(camera, lead))
         if iso is not None:
@@ -68,6 +75,17 @@ class RawImage:
                 raise UsageError(f"iso is one number, or one an image of {lead}; got {iso!r}.") from error
             metadata = replace(metadata, iso=isos.clone())
         return cls(packed, metadata)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.metadata, RawMetadata):
+            what = type(self.metadata).__name__
+            raise UsageError(f"a RawImage has RawMetadata; got {what}. RawImage.from_packed(planes, cfa) makes some.")
+        lead, described = tuple(self.packed.shape[:-3]), self.metadata.shape
+        if lead != described:
+            raise UsageError(
+                f"planes {tuple(self.packed.shape)} need metadata of leading shape {lead}; got that of {described}. "
+                "Index or stack the metadata as the planes were: metadata[i], RawMetadata.stack([...])."
+            )
 
     @property
     def shape(self) -> torch.Size:
@@ -150,9 +168,26 @@ class RawImage:
 
     @classmethod
     def stack(cls, images: Sequence[RawImage]) -> RawImage:
-        """Stack images of one size to a batch; the inverse of iterating."""
+        """Stack images of one size to a batch; the inverse of iterating.
+
+        Raises:
+            UsageError: there is nothing to stack, sizes differ, or some have a field of metadata that others lack.
+        """
+        if len(sizes := {tuple(image.shape) for image in images}) > 1:
+            raise UsageError(f"images of one size make a batch; got {sorted(sizes)}. Crop them, or take batch_size=1.")
         metadata = RawMetadata.stack([image.metadata for image in images])
         return cls(torch.stack([image.packed for image in images]), metadata)
+
+
+def _check_unit_scale(packed: Tensor) -> None:
+    # Asked of the CPU only: to look at a GPU's values would wait for it, and a compiler has none.
+    if packed.device.type != "cpu" or not packed.numel() or torch.compiler.is_compiling():
+        return
+    if (most := float(packed.detach().amax())) > _BRIGHTEST:
+        raise UsageError(
+            f"packed RAW has black at 0 and white at 1; got values up to {most:g}. Of DN make (dn - black) / (white - "
+            "black)."
+        )
 
 
 def _flat(values: Any) -> list[Any]:
@@ -180,7 +215,12 @@ def _flatten(image: RawImage) -> tuple[list[Any], Any]:
 def _unflatten(leaves: Any, context: Any) -> RawImage:
     packed, *tensors = leaves
     present, rest = context
-    return RawImage(packed, RawMetadata(**rest, **dict(zip(present, tensors, strict=True))))
+    metadata = RawMetadata(**rest, **dict(zip(present, tensors, strict=True)))
+    # Unchecked: a pytree may hold anything for a while, such as specifications of its leaves.
+    image = object.__new__(RawImage)
+    object.__setattr__(image, "packed", packed)
+    object.__setattr__(image, "metadata", metadata)
+    return image
 
 
 default_collate_fn_map[RawImage] = _collate

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from os import PathLike, fspath
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -19,7 +20,7 @@ from rawsynth.raw.metadata import flat, float32, nest
 from rawsynth.raw.noise_params import NoiseRecord, four_planes
 from rawsynth.registry import pick
 from rawsynth.storage.sealed import read_sealed
-from rawsynth.transforms.base import Overrides, Params, Transform
+from rawsynth.transforms.base import Overrides, Params, Transform, check_entries
 from rawsynth.transforms.noise_source import IMAGE_CAMERA, CameraNoise, noise_source, serving, stated_levels
 
 CORPUS_FILE = "dataset.json"
@@ -114,7 +115,7 @@ class AddNoise(Transform):
             raise UsageError(f"not a noise policy that this rawsynth knows: {error}.") from error
 
     @classmethod
-    def from_corpus(cls, url: str, *, seed: int | None = None) -> Self:
+    def from_corpus(cls, url: str | PathLike[str], *, seed: int | None = None) -> Self:
         """Build the noise that a corpus was made with, to draw it afresh while training.
 
         Args:
@@ -125,7 +126,7 @@ class AddNoise(Transform):
             InputAccessError: there is no corpus.
             CorpusError: its ``dataset.json`` is damaged, or from before corpora told their noise.
         """
-        place = storage.join(url, CORPUS_FILE)
+        place = storage.join(fspath(url), CORPUS_FILE)
         try:
             policy = read_sealed(place)["noise_policy"]
             made = cls.from_policy(policy["add_noise"], seed=seed)
@@ -246,8 +247,7 @@ class AddNoise(Transform):
         if raw.metadata.shot is not None:
             raise UsageError("this RawImage has noise already; add noise to the clean one.")
         lead = tuple(raw.shape[:-3])
-        if len(params) != raw.shape[:-3].numel():
-            raise UsageError(f"{raw.shape[:-3].numel()} images need as many parameter entries; got {len(params)}.")
+        check_entries(params, raw.shape[:-3].numel())
         records = [self._record(p) for p in params]
         if not records:
             return RawImage(raw.packed.to(torch.float32), replace(raw.metadata, noise=()))
@@ -276,8 +276,8 @@ class AddNoise(Transform):
             raise UsageError(f"drawn with generator {params['rng']!r}; this rawsynth has {seeding.RNG_VERSION!r}.")
         try:
             shot, read = self.model.shot_read(params["params"])
-        except KeyError as error:
-            raise UsageError(f"noise parameters lack {error}, got {sorted(params['params'])}.") from error
+        except (KeyError, TypeError) as error:
+            raise UsageError(f"noise parameters are incomplete ({error}); take them from make_params.") from error
         return NoiseRecord(params["model"], params["params"], _check_seed(params["seed"]), params["rng"], shot, read)
 
 

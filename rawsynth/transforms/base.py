@@ -49,6 +49,8 @@ class Transform(nn.Module, ABC):
         Raises:
             UsageError: keys are missing or too few, or an override has an unknown name or a wrong shape.
         """
+        if isinstance(n, bool) or not isinstance(n, int) or n < 0:
+            raise UsageError(f"make_params takes how many samples to draw for, 0 or more; got {n!r}.")
         per_sample = self._spread(overrides or {}, n)
         return [self._draw(seed, fixed) for seed, fixed in zip(self._seeds(n, keys), per_sample, strict=True)]
 
@@ -61,8 +63,9 @@ class Transform(nn.Module, ABC):
             return seeding.draw_seeds(n)
         if keys is None:
             raise UsageError(f"seed={self.seed} needs keys=[...], one name a sample; or use seed=None for torch's RNG.")
-        if isinstance(keys, str) or len(keys) != n or not all(isinstance(key, str) for key in keys):
-            raise UsageError(f"keys must name {n} samples; got {keys!r}.")
+        fits = isinstance(keys, Sequence) and not isinstance(keys, str) and len(keys) == n
+        if not fits or not all(isinstance(key, str) for key in keys):
+            raise UsageError(f"keys must name {n} samples, a list of as many strings; got {keys!r}.")
         return [seeding.sample_seed(self.seed, key, self.purpose) for key in keys]
 
     def _spread(self, overrides: Overrides, n: int) -> list[dict[str, Any]]:
@@ -73,6 +76,17 @@ class Transform(nn.Module, ABC):
             for entry, one in zip(out, _per_sample(name, value, self.override_dims[name], n), strict=True):
                 entry[name] = one
         return out
+
+
+def check_entries(params: Params, n: int) -> None:
+    """Raise UsageError unless there is one entry an image."""
+    if isinstance(params, Mapping) or not isinstance(params, Sequence):
+        raise UsageError(f"parameters are a list of one entry an image, from make_params; got {type(params).__name__}.")
+    if len(params) != n:
+        raise UsageError(f"{n} images need as many parameter entries; got {len(params)}.")
+    for entry in params:
+        if not isinstance(entry, Mapping):
+            raise UsageError(f"an image's parameters are a dict, from make_params; got {type(entry).__name__}.")
 
 
 def _per_sample(name: str, value: Any, dims: tuple[int, ...], n: int) -> list[Any]:

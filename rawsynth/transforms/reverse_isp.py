@@ -21,7 +21,7 @@ from rawsynth.raw.cfa import check_cfa
 from rawsynth.raw.image import RawImage
 from rawsynth.raw.metadata import RawMetadata, fill, float32, nest
 from rawsynth.registry import pick
-from rawsynth.transforms.base import Overrides, Params, Transform
+from rawsynth.transforms.base import Overrides, Params, Transform, check_entries
 from rawsynth.transforms.srgb import check_frame, check_srgb
 
 _ROW_SUM_TOLERANCE = 1e-3
@@ -175,8 +175,7 @@ class ReverseISP(Transform):
         """
         check_srgb(srgb)
         lead = srgb.shape[:-3]
-        if len(params) != lead.numel():
-            raise UsageError(f"{lead.numel()} images need as many parameter entries; got {len(params)}.")
+        check_entries(params, lead.numel())
         for entry in params:
             self._check_entry(entry)
         held = next(chain(self.method.parameters(), self.method.buffers()), None)

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from rawsynth.errors import UsageError
 
-# Resizing overshoots white a little; 0 to 255 does so by far.
-_BRIGHTEST = 2.0
+# Resizing overshoots black and white a little; 0 to 255, and what was normalised to -1 to 1, do so by far.
+_DARKEST, _BRIGHTEST = -0.5, 2.0
 
 
 def check_srgb(srgb: Tensor) -> None:
@@ -24,8 +24,17 @@ def check_srgb(srgb: Tensor) -> None:
         raise UsageError(f"there is no image in an empty tensor; got {tuple(srgb.shape)}.")
     if srgb.shape[-2] % 2 or srgb.shape[-1] % 2:
         raise UsageError(f"a mosaic has even sides; got {srgb.shape[-2]}x{srgb.shape[-1]}. Crop one row or column.")
-    if _is_seen(srgb) and (most := float(srgb.detach().amax())) > _BRIGHTEST:
+    if _is_seen(srgb):
+        _check_range(*(float(end) for end in srgb.detach().aminmax()))
+
+
+def _check_range(least: float, most: float) -> None:
+    if most > _BRIGHTEST:
         raise UsageError(f"float sRGB lies in [0, 1]; got values up to {most:g}. Divide them by 255.")
+    if least < _DARKEST:
+        raise UsageError(f"float sRGB lies in [0, 1]; got values down to {least:g}. Undo their normalisation first.")
+    if most != most:
+        raise UsageError("float sRGB lies in [0, 1]; got NaN. Look at what made these images.")
 
 
 def _way_to_planes(given: object) -> str:

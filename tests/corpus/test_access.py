@@ -274,3 +274,26 @@ def test_a_part_cut_short_is_an_error(indexed: Path) -> None:
     part.write_bytes(part.read_bytes()[:700])
     with pytest.raises(OSError, match="wanted .* bytes from"):
         index["p1-png"]
+
+
+# ---- what people pass by mistake ----
+
+
+def test_paths_are_as_good_as_strings(kinds: dict[str, Path]) -> None:
+    corpus = kinds["pairs"]
+    by_path = next(iter(rawsynth.open_corpus(corpus, shuffle=0)))
+    assert same(by_path, CorpusIndex.open(corpus)[0])
+    assert same(next(iter(rawsynth.open_corpus(sorted(corpus.glob("*.tar")), shuffle=0))), by_path)
+    assert CorpusIndex.open(corpus, corpus / "index.jsonl")[0].keys() == by_path.keys()
+    assert rawsynth.AddNoise.from_corpus(kinds["clean"]).model.name == "poisson_gaussian"
+
+
+@pytest.mark.parametrize("opening", [rawsynth.open_corpus, CorpusIndex.open])
+def test_one_member_as_a_string_is_told(kinds: dict[str, Path], opening: Callable[..., Any]) -> None:
+    with pytest.raises(UsageError, match=r"Write members=\['srgb.jpg'\]"):
+        opening(str(kinds["pairs"]), members="srgb.jpg")
+
+
+def test_a_tuple_that_is_no_range_is_told(kinds: dict[str, Path]) -> None:
+    with pytest.raises(UsageError, match=r"range \(least, most\); got iso=\(1, 2, 3\).*list"):
+        CorpusIndex.open(str(kinds["pairs"])).filter(iso=(1, 2, 3))
