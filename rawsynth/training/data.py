@@ -160,7 +160,7 @@ def read_batches(
 
 
 def _without_advice(make: Callable[..., T], *args: Any, **options: Any) -> T:
-    """Call something without torch's advice on workers: more of them than cores are no fault, as disks take time too."""
+    """Call without torch's advice on workers: more of them than cores are no fault, as disks take time too."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "This DataLoader will create")
         return make(*args, **options)

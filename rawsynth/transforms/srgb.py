@@ -29,12 +29,11 @@ def check_srgb(srgb: Tensor) -> None:
 
 
 def _check_range(least: float, most: float) -> None:
+    # NaN passes: it stays in its own image, where it is seen.
     if most > _BRIGHTEST:
         raise UsageError(f"float sRGB lies in [0, 1]; got values up to {most:g}. Divide them by 255.")
     if least < _DARKEST:
         raise UsageError(f"float sRGB lies in [0, 1]; got values down to {least:g}. Undo their normalisation first.")
-    if most != most:
-        raise UsageError("float sRGB lies in [0, 1]; got NaN. Look at what made these images.")
 
 
 def _way_to_planes(given: object) -> str:

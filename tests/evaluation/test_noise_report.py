@@ -110,7 +110,8 @@ def test_folders_of_two_series(tmp_path: Path) -> None:
     assert report.passed and [group.name for group in report.groups] == ["bright", "dark"]
     with pytest.raises(InputAccessError, match="real/dark/bright: no such file or folder"):
         series_sources(str(tmp_path / "real"), str(tmp_path / "real/dark"))
-    (tmp_path / "real/dark/bright").mkdir()
+    for name in ("bright", "dark"):
+        (tmp_path / "real/dark" / name).mkdir()
     with pytest.raises(UsageError, match="has no frames in bright/"):
         series_sources(str(tmp_path / "real"), str(tmp_path / "real/dark"))
 

@@ -366,7 +366,7 @@ def test_wrong_overrides_are_refused(overrides: dict[str, Any], message: str) ->
         (None, r"seed=0 needs keys=\[...\], one name a sample; or use seed=None"),
         (["a"], "keys must name 2 samples"),
         (["a", "b", "c"], "keys must name 2 samples"),
-        ("ab", "keys must name 2 samples; got 'ab'"),
+        ("ab", "keys must name 2 samples, a list of as many strings; got 'ab'"),
         ([0, 1], "keys"),
     ],
 )

@@ -33,7 +33,6 @@ def raw() -> RawImage:
 
 WRONG: list[tuple[str, Callable[[], Any], str]] = [
     ("-1 to 1", lambda: to_raw()(torch.full((1, 3, 4, 4), -1.0), keys=["a"]), "to -1.*normalisation"),
-    ("NaN", lambda: to_raw()(torch.full((1, 3, 4, 4), torch.nan), keys=["a"]), "got NaN"),
     ("keys that are a number", lambda: to_raw()(SRGB, keys=untyped(5)), "keys must name 2 samples, a list"),
     ("no parameters", lambda: to_raw().apply_params(SRGB, untyped(None)), "list of one entry an image.*NoneType"),
     ("one image's entry", lambda: AddNoise().apply_params(raw()[0], untyped(DRAWN[0])), "list of one entry"),
