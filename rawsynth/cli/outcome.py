@@ -33,7 +33,8 @@ def summarize(summary: Summary) -> str:
     if summary.failed:
         lines += _failures(summary.failed)
     if not summary.samples and not summary.failed:
-        lines.append("nothing was written: every image was lost or left out")
+        some = summary.sources or summary.lost or summary.left_out
+        lines.append(f"nothing was written: {'every image was lost or left out' if some else 'there was no image'}")
     return printable("\n".join(lines))
 
 

@@ -13,6 +13,8 @@ from rawsynth import storage
 from rawsynth.errors import InputAccessError, UsageError
 from rawsynth.pipeline.config import ReadConfig
 from rawsynth.pipeline.local_files import listed_size
+from rawsynth.pipeline.own_files import DATASET_FILE
+from rawsynth.pipeline.record import RECORD_FOLDER
 from rawsynth.pipeline.shards import TAR_SUFFIXES, InputFile, Listing
 from rawsynth.raw.files import RAW_SUFFIXES
 
@@ -30,7 +32,7 @@ def list_input(source: str, config: ReadConfig) -> Listing:
     """List an input.
 
     Raises:
-        UsageError: it names no tar, no image and no Parquet file.
+        UsageError: it names no tar, no image and no Parquet file, or a corpus.
         InputAccessError: it cannot be listed, or names what is no file, such as a pipe.
     """
     # What is there under just this name is meant, even if the name looks like a pattern.
@@ -41,6 +43,7 @@ def list_input(source: str, config: ReadConfig) -> Listing:
     elif storage.is_folder(source):
         root = source.rstrip("/") or "/"
         rows = [row for row in storage.walk_files(source) if not is_hidden(row[0])]
+        _refuse_corpus(source, {path for path, _ in rows})
     else:
         root, name = _split_root(source)
         rows = [(name, storage.size(source))]
@@ -58,6 +61,12 @@ def list_input(source: str, config: ReadConfig) -> Listing:
             "files that hold images, or a list file (.txt)."
         )
     return Listing(root, tars, images, tables)
+
+
+def _refuse_corpus(source: str, paths: set[str]) -> None:
+    """Raise UsageError for a corpus, whose tars hold RAW and no images."""
+    if DATASET_FILE in paths and any(path.startswith(f"{RECORD_FOLDER}/") for path in paths):
+        raise UsageError(f"input {source} is a corpus, RAW already; give the folder or tars of sRGB images.")
 
 
 def _told(rows: list[tuple[str, int | None]]) -> str:

@@ -80,7 +80,9 @@ def read_parquet(shard: Shard, keep: tuple[str, ...], image_column: str | None) 
             file = parquet_file(stream)
             image = pick_image_column(file, url, image_column)
         except (ParquetDamage, UsageError) as error:
-            cause = str(error) if isinstance(error, UsageError) else f"not a Parquet file, or damaged: {error}"
+            cause = f"not a Parquet file, or damaged: {error}"
+            if isinstance(error, UsageError):
+                cause = f"{error} All {file.metadata.num_rows} rows are lost."
             yield LostSample(url, "read", cause)
             return
         columns = {name.lower(): name for name in file.schema_arrow.names if name != image}

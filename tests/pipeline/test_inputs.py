@@ -149,6 +149,12 @@ NOTHING = [
 ]
 
 
+def test_a_corpus_is_no_input(photos: Path, tmp_path: Path, make_corpus: Callable[..., Any]) -> None:
+    make_corpus(photos, tmp_path / "corpus")
+    with pytest.raises(UsageError, match="corpus is a corpus, RAW already; give the folder or tars of sRGB images"):
+        list_input(str(tmp_path / "corpus"), ReadConfig())
+
+
 @pytest.mark.parametrize(("source", "message"), NOTHING)
 def test_an_input_without_images_is_refused(
     tmp_path: Path, photo: Callable[..., bytes], source: str, message: str
