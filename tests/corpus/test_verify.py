@@ -143,7 +143,7 @@ def test_a_missing_sample_is_found_under_a_fitting_checksum(corpus: Path) -> Non
     without = rewritten(content, lambda rows: [row for row in rows if not row[0].startswith("a/s01.")])
     patch_part(corpus, "a", "a-00.tar", without)
     (problem,) = verify(str(corpus)).problems
-    assert problem.startswith("a-00.tar: ") and "samples, its record says" in problem
+    assert problem.startswith("a-00.tar: ") and "sample, its record says" in problem
 
 
 def test_a_key_that_occurs_twice_is_found(corpus: Path) -> None:
