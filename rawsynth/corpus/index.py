@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from rawsynth import storage
+from rawsynth.corpus.index_parquet import HEADER_KEY, ParquetSink
 from rawsynth.corpus.index_rows import IndexedPart, IndexHeader, Row, encode_line, part_rows
 from rawsynth.corpus.records import list_records, read_many, read_record
 from rawsynth.errors import CorpusError, UsageError
@@ -16,6 +17,7 @@ from rawsynth.pipeline.dataset import Dataset
 from rawsynth.pipeline.flow import ordered_map
 from rawsynth.pipeline.own_files import INDEX_FILES, begins_as_index
 from rawsynth.pipeline.record import ShardRecord
+from rawsynth.storage.parquet import require_pyarrow
 
 INDEX_FILE = INDEX_FILES[0]
 Format = Literal["jsonl", "parquet"]
@@ -130,7 +132,7 @@ def _is_other_table(url: str) -> bool:
         if not last.endswith(b"PAR1"):
             return False
         stream.seek(max(0, end - int.from_bytes(last[:4], "little")))
-        return b"rawsynth_index" not in stream.read(end)
+        return HEADER_KEY not in stream.read(end)
 
 
 def sink_of(format: Format) -> Callable[[storage.AtomicFile, IndexHeader], Sink]:
@@ -141,9 +143,6 @@ def sink_of(format: Format) -> Callable[[storage.AtomicFile, IndexHeader], Sink]
     """
     if format == "jsonl":
         return JsonLines
-    from rawsynth.corpus.index_parquet import ParquetSink
-    from rawsynth.storage.parquet import require_pyarrow
-
     require_pyarrow()
     return ParquetSink
 

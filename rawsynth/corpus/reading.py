@@ -88,10 +88,7 @@ def open_corpus(
     """
     given = [urls] if isinstance(urls, str | os.PathLike) else urls
     names, members = [os.fspath(url) for url in given], named_members(members)
-    parts = list_parts(names, split)
-    for url in names if members else ():
-        if (dataset := _plan(url)) is not None:
-            check_members(dataset, members)
+    parts = list_parts(names, split, members)
     stages = sample_stages(parts)
     if shuffle:
         # Behind the split by node, so that nodes need not agree on an order.
@@ -129,11 +126,13 @@ def sample_stages(parts: dict[str, int | None]) -> list[Any]:
     ]
 
 
-def list_parts(urls: Sequence[str], split: str | None) -> dict[str, int | None]:
-    """Return the parts' URLs with their sizes, ``None`` where no record states them."""
+def list_parts(urls: Sequence[str], split: str | None, members: Sequence[str] = ()) -> dict[str, int | None]:
+    """Return the parts' URLs with their sizes, ``None`` where no record states them; of a corpus with such members."""
     parts: dict[str, int | None] = {}
     for url in urls:
-        if (dataset := _plan(url)) is not None:
+        dataset = None if url.endswith(".tar") else Dataset.load(url)
+        if dataset is not None:
+            check_members(dataset, members)
             parts |= _recorded_parts(url, dataset, split)
             continue
         if split is not None:
@@ -144,11 +143,6 @@ def list_parts(urls: Sequence[str], split: str | None) -> dict[str, int | None]:
     if not parts:
         raise UsageError(f"no corpus parts in {', '.join(urls)}: give a corpus folder, or tars such as 'corpus/*.tar'.")
     return parts
-
-
-def _plan(url: str) -> Dataset | None:
-    """Return the plan of a corpus, ``None`` if the URL is not the folder of one."""
-    return None if url.endswith(".tar") else Dataset.load(url)
 
 
 def named_members(members: Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from rawsynth import storage
+from rawsynth.corpus.index_parquet import read_parquet
 from rawsynth.corpus.index_rows import IndexHeader, encode_line
 from rawsynth.corpus.verify_part import PartFindings
 from rawsynth.errors import CorpusError, InputAccessError, UsageError
@@ -46,8 +47,6 @@ def _checksum(lines: Iterable[bytes]) -> str:
 
 def _open(url: str) -> tuple[bytes, Iterator[bytes]]:
     if url.endswith(".parquet"):
-        from rawsynth.corpus.index_parquet import read_parquet
-
         header, rows = read_parquet(url)
         return header + b"\n", map(encode_line, rows)
     lines = _lines(url)
